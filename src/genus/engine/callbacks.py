@@ -1,0 +1,205 @@
+"""What watches a run: a log, checkpoints, a bar, and anything that is due now and then."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genus.engine import distributed
+from genus.engine.algorithm import Info
+from genus.engine.loop import Callback, Run
+
+__all__ = ["Bar", "Checkpoints", "Every", "History", "Log"]
+
+
+class History(Callback):
+    """Keeps the reported scalars in memory: ``rows`` of plain dictionaries.
+
+    Args:
+        every: steps between rows.
+    """
+
+    def __init__(self, every: int = 50) -> None:
+        self.every = every
+        self.rows: list[dict[str, float]] = []
+
+    def after_step(self, run: Run, info: Info) -> None:
+        """Adds a row."""
+        self.rows.append(_row(run, info))
+
+    def after_epoch(self, run: Run, info: Info) -> None:
+        """Adds a row where the algorithm reports something at the end of an epoch."""
+        if info:
+            self.rows.append(_row(run, info))
+
+
+class Log(Callback):
+    """Writes the reported scalars to a file, one JSON object a line.
+
+    A resumed run drops the lines that the checkpoint had not reached.
+    """
+
+    def __init__(self, path: Path, every: int = 50) -> None:
+        self.path = path
+        self.every = every
+
+    def start(self, run: Run) -> None:
+        """Drops lines of steps that will be taken again."""
+        if distributed.rank() == 0 and self.path.exists():
+            lines = self.path.read_text().splitlines()
+            kept = [line for line in lines if _step(line) <= run.progress.step]
+            self.path.write_text("".join(f"{line}\n" for line in kept))
+
+    def after_step(self, run: Run, info: Info) -> None:
+        """Adds a line."""
+        if distributed.rank() == 0:
+            with self.path.open("a") as file:
+                file.write(json.dumps(_row(run, info)) + "\n")
+
+    def after_epoch(self, run: Run, info: Info) -> None:
+        """Adds a line where the algorithm reports something at the end of an epoch."""
+        if info:
+            self.after_step(run, info)
+
+
+class Checkpoints(Callback):
+    """Saves the run now and then, and at its end.
+
+    Args:
+        path: the one file that a resume needs.
+        seconds: at most this long between two checkpoints.
+        steps: at most this many steps between two checkpoints, or None.
+        beside: called after each save, such as to write the answering model.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        seconds: float = 60.0,
+        steps: int | None = None,
+        beside: Callable[[Run], None] | None = None,
+    ) -> None:
+        self.path, self.seconds, self.steps, self.beside = path, seconds, steps, beside
+        self.every = 1 if steps is None or steps < 10 else min(10, steps)
+
+    def start(self, run: Run) -> None:
+        """Starts the clock."""
+        self.last_time, self.last_step = time.monotonic(), run.progress.step
+
+    def after_step(self, run: Run, info: Info) -> None:
+        """Saves where it is due; processes agree on it."""
+        due = time.monotonic() - self.last_time >= self.seconds
+        due |= self.steps is not None and run.progress.step - self.last_step >= self.steps
+        if distributed.agree(due, run.device):
+            self._save(run)
+
+    def end(self, run: Run) -> None:
+        """Saves the last state."""
+        self._save(run)
+
+    def _save(self, run: Run) -> None:
+        run.check_finite()
+        run.save(self.path)
+        if self.beside is not None and distributed.rank() == 0:
+            self.beside(run)
+        self.last_time, self.last_step = time.monotonic(), run.progress.step
+
+
+class Every(Callback):
+    """Calls a function after every so many seconds of training and at the end.
+
+    Args:
+        seconds: between calls.
+        function: called with the run.
+    """
+
+    every = 10
+
+    def __init__(self, seconds: float, function: Callable[[Run], None]) -> None:
+        self.seconds, self.function = seconds, function
+
+    def start(self, run: Run) -> None:
+        """Starts the clock."""
+        self.last = run.progress.seconds
+
+    def after_step(self, run: Run, info: Info) -> None:
+        """Calls the function where it is due."""
+        if run.progress.seconds - self.last >= self.seconds:
+            self.last = run.progress.seconds
+            if distributed.rank() == 0:
+                self.function(run)
+
+    def end(self, run: Run) -> None:
+        """Calls the function once more."""
+        if distributed.rank() == 0:
+            self.function(run)
+
+
+class Bar(Callback):
+    """A progress bar with the loss, the speed and the time that is left.
+
+    Args:
+        label: what stands before the bar.
+        console: a rich console; standard error by default.
+    """
+
+    every = 5
+
+    def __init__(self, label: str = "training", console: Any = None) -> None:
+        self.label, self.console = label, console
+
+    def start(self, run: Run) -> None:
+        """Shows the bar."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self.console = self.console or Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:3.0f}%"),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            disable=distributed.rank() != 0 or not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task(self.label, total=1.0, note="")
+        self.bar.start()
+        self.last = 0.0
+
+    def after_step(self, run: Run, info: Info) -> None:
+        """Moves the bar, at most five times a second."""
+        now = time.monotonic()
+        if self.bar.disable or now - self.last < 0.2:
+            return
+        self.last = now
+        progress = run.progress
+        left = progress.seconds_left
+        rate = progress.examples / max(progress.seconds, 1e-9)
+        note = f"loss {float(info['loss']):.4g}  {rate:,.0f}/s"
+        if left is not None:
+            note += f"  {int(left) // 60}:{int(left) % 60:02d} left"
+        self.bar.update(self.task, completed=progress.fraction, note=note)
+
+    def end(self, run: Run) -> None:
+        """Removes the bar."""
+        self.bar.stop()
+
+
+def _row(run: Run, info: Info) -> dict[str, float]:
+    place = {
+        "step": run.progress.step,
+        "epoch": run.progress.epoch,
+        "seconds": round(run.progress.seconds, 4),
+        "examples": run.progress.examples,
+    }
+    return {**place, **{name: float(value) for name, value in info.items()}}
+
+
+def _step(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

@@ -1,0 +1,159 @@
+"""One objective, one optimiser: gradient descent."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genus.engine import distributed
+from genus.engine.algorithm import Algorithm, Info, Objective, State
+from genus.engine.batches import Batch
+from genus.engine.budget import Budget, Progress
+from genus.engine.ema import EMA
+from genus.engine.optimisers import Optimiser, schedule_factor
+
+__all__ = ["Descend", "Remembers", "detached", "update"]
+
+
+class Remembers(ABC):
+    """An objective with a memory from step to step, such as persistent chains.
+
+    Attributes:
+        sharded: names in ``state_dict`` of tensors whose rows are split among processes.
+    """
+
+    sharded: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __call__(self, model: Any, batch: Batch) -> Info:
+        """The objective, see :data:`~genus.engine.algorithm.Objective`."""
+
+    @abstractmethod
+    def start(self, model: nn.Module, batch_size: int) -> None:
+        """Called once before training."""
+
+    @abstractmethod
+    def state_dict(self) -> State:
+        """The memory."""
+
+    @abstractmethod
+    def load_state_dict(self, state: State) -> None:
+        """Takes up a memory."""
+
+
+class Descend(Algorithm):
+    """Minimises one objective over all parameters of the model.
+
+    Args:
+        objective: from model and batch to ``{"loss": ...}``; one that has a memory (a
+            persistent chain) offers ``start``, ``state_dict`` and ``load_state_dict``, see
+            :class:`Remembers`.
+        optimiser: what moves the parameters.
+        batch_size: examples a step.
+        accumulation: split each batch into this many parts, for large batches in little memory.
+        ema: decay of the moving average that the model answers with, or None.
+        budget: how long it learns where nobody says otherwise.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimiser: Optimiser | None = None,
+        *,
+        batch_size: int = 128,
+        accumulation: int = 1,
+        ema: float | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        if batch_size < 1 or not 1 <= accumulation <= batch_size:
+            raise ValueError(
+                f"batch_size must be at least 1 and accumulation 1 to batch_size, "
+                f"got {batch_size} and {accumulation}"
+            )
+        self.objective = objective
+        self.settings = optimiser or Optimiser()
+        self.batch_size = batch_size
+        self.accumulation = accumulation
+        self.ema_decay = ema
+        self.budget = budget or Budget(epochs=10)
+        if isinstance(objective, Remembers):
+            self.sharded = tuple(f"objective.{name}" for name in objective.sharded)
+
+    def start(self, model: nn.Module) -> None:
+        """Builds the optimiser."""
+        self.model = model
+        self.optimiser = self.settings.build(model.parameters())
+        self.ema = None if self.ema_decay is None else EMA(model, self.ema_decay)
+        if isinstance(self.objective, Remembers):
+            self.objective.start(model, self.batch_size)
+
+    def step(self, batch: Batch, progress: Progress) -> Info:
+        """One gradient step."""
+        if self.accumulation == 1:
+            info = self.objective(self.model, batch)
+            info["loss"].backward()
+        else:
+            info = self._accumulate(batch)
+        update(self.optimiser, self.settings, progress.fraction)
+        if self.ema is not None:
+            self.ema.update()
+        return detached(info)
+
+    def _accumulate(self, batch: Batch) -> Info:
+        """The gradient of the whole batch, part by part: Σ (nₖ/n) ∇Lₖ."""
+        infos: list[Info] = []
+        sizes = [len(part) for part in batch.x.chunk(self.accumulation)]
+        conditions = [None] * len(sizes)
+        if batch.condition is not None:
+            conditions = list(batch.condition.split(sizes))
+        for x, condition in zip(batch.x.split(sizes), conditions, strict=True):
+            info = self.objective(self.model, Batch(x, condition))
+            weight = len(x) / len(batch.x)
+            (weight * info["loss"]).backward()
+            infos.append({k: weight * v.detach() for k, v in info.items()})
+        return {name: torch.stack([i[name] for i in infos]).sum(0) for name in infos[0]}
+
+    def finish(self) -> None:
+        """Puts the moving average into the model."""
+        if self.ema is not None:
+            self.ema.copy_to_module()
+
+    def answers(self) -> dict[str, Tensor]:
+        """The moving average, where there is one."""
+        return {} if self.ema is None else self.ema.average
+
+    def state_dict(self) -> State:
+        """Optimiser, average and the objective's memory."""
+        state: State = {"optimiser": self.optimiser.state_dict()}
+        if self.ema is not None:
+            state["ema"] = self.ema.state_dict()
+        if isinstance(self.objective, Remembers):
+            state["objective"] = self.objective.state_dict()
+        return state
+
+    def load_state_dict(self, state: State) -> None:
+        """Takes them up again."""
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        if isinstance(self.objective, Remembers):
+            self.objective.load_state_dict(state["objective"])
+
+
+def update(optimiser: torch.optim.Optimizer, settings: Optimiser, fraction: float) -> None:
+    """Averages the gradients over the processes, clips them, steps, and clears them."""
+    parameters = optimiser.param_groups[0]["params"]
+    distributed.average_gradients(parameters)
+    if settings.clip is not None:
+        nn.utils.clip_grad_norm_(parameters, settings.clip)
+    if settings.schedule != "constant":
+        factor = schedule_factor(settings.schedule, fraction)
+        optimiser.param_groups[0]["lr"] = settings.learning_rate * factor
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+
+
+def detached(info: Info) -> Info:
+    """The scalars without their history."""
+    return {name: value.detach() for name, value in info.items()}

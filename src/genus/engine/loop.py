@@ -1,0 +1,252 @@
+"""The training loop: it knows an algorithm and a source of batches, no model and no loss."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from genus.engine import checkpoint, distributed
+from genus.engine.algorithm import Algorithm, Info
+from genus.engine.batches import Source
+from genus.engine.budget import Budget, Progress
+from genus.engine.seeding import address, seed_now
+
+__all__ = ["Callback", "NotFiniteError", "Precision", "Run", "resolve_device", "run"]
+
+Precision = Literal["float32", "bf16"]
+WATCH_EVERY = 50
+
+
+class NotFiniteError(ArithmeticError):
+    """The loss stopped being finite."""
+
+
+class Callback:
+    """Watches a run. Its time does not count against the budget.
+
+    Attributes:
+        every: steps between calls of ``after_step``.
+    """
+
+    every: int = 1
+
+    def start(self, run: "Run") -> None:
+        """Before the first step (or the first after a resume)."""
+
+    def after_step(self, run: "Run", info: Info) -> None:
+        """After every ``every``-th step."""
+
+    def after_epoch(self, run: "Run", info: Info) -> None:
+        """After each pass over the data."""
+
+    def end(self, run: "Run") -> None:
+        """After the last step, with the model ready to answer."""
+
+
+@dataclass
+class Run:
+    """What callbacks see of a run."""
+
+    model: nn.Module
+    algorithm: Algorithm
+    data: Source
+    budget: Budget
+    seed: int
+    device: torch.device
+    progress: Progress = field(default_factory=Progress)
+    watch: Tensor | None = None
+
+    def check_finite(self) -> None:
+        """Raises NotFiniteError where the loss of any step since the start was not finite."""
+        bad = self.watch is not None and not bool(torch.isfinite(self.watch))
+        if distributed.agree(bad, self.device):
+            raise NotFiniteError(
+                f"the loss stopped being finite by step {self.progress.step}; "
+                "try a smaller learning rate or gradient clipping"
+            )
+
+    def save(self, path: Path) -> None:
+        """Writes everything that the rest of the run depends on to one file."""
+        state = self.algorithm.state_dict()
+        for name in self.algorithm.sharded:
+            _replace(state, name, distributed.gather_rows)
+        if distributed.rank() == 0:
+            tensors: dict[str, Tensor] = {}
+            tree = {"model": dict(self.model.state_dict()), "algorithm": state}
+            plain = checkpoint.pack(tree, tensors)
+            progress = asdict(self.progress)
+            metadata = {"state": plain, "progress": progress, "seed": self.seed}
+            checkpoint.write_tensors(path, tensors, metadata)
+
+    def load(self, path: Path) -> None:
+        """Takes up what :meth:`save` wrote, with the same or another number of processes.
+
+        Raises:
+            ValueError: where the file is damaged or belongs to another run.
+        """
+        tensors, metadata = checkpoint.read_tensors(path)
+        if metadata["seed"] != self.seed:
+            raise ValueError(f"{path} is of a run with seed {metadata['seed']}, not {self.seed}")
+        tree = checkpoint.unpack(metadata["state"], tensors)
+        try:
+            self.model.load_state_dict(tree["model"])
+            for name in self.algorithm.sharded:
+                _replace(tree["algorithm"], name, distributed.take_rows)
+            self.algorithm.load_state_dict(tree["algorithm"])
+        except (RuntimeError, KeyError) as error:
+            raise ValueError(f"{path} does not fit this model and algorithm: {error}") from error
+        for name in ("step", "epoch", "step_in_epoch", "seconds", "examples"):
+            setattr(self.progress, name, metadata["progress"][name])
+
+
+def run(
+    model: nn.Module,
+    data: Source,
+    algorithm: Algorithm,
+    *,
+    budget: Budget | None = None,
+    seed: int = 0,
+    callbacks: Sequence[Callback] = (),
+    device: str | torch.device = "auto",
+    precision: Precision = "float32",
+    resume: Path | None = None,
+) -> Progress:
+    """Trains ``model`` on ``data`` with ``algorithm`` until the budget is spent.
+
+    What step t draws follows from (seed, t), and the order of epoch e from (seed, e): a run
+    that is killed and resumed equals an uninterrupted one bit for bit on one device. Under
+    ``torchrun`` every process takes its share of each batch.
+
+    Args:
+        model: moved to the device and left there.
+        data: where batches come from.
+        algorithm: how the model learns.
+        budget: how long; the algorithm's own by default.
+        seed: of order and draws.
+        callbacks: watchers, called in order.
+        device: "auto" takes a GPU where there is one.
+        precision: "bf16" runs matrix products in bfloat16 with float32 parameters.
+        resume: a file that :meth:`Run.save` wrote.
+
+    Returns:
+        How far the run came.
+
+    Raises:
+        NotFiniteError: where the loss stops being finite.
+    """
+    place = resolve_device(device)
+    joined = distributed.join(place)
+    model.to(place).train()
+    distributed.broadcast(model.state_dict().values())
+    limit = budget or algorithm.budget
+    state = Run(model, algorithm, data.to(place), limit, seed, place)
+    per_epoch = data.batches_per_epoch(algorithm.batch_size, whole=algorithm.uses_every_example)
+    state.progress.total_steps = limit.total_steps(per_epoch)
+    state.progress.total_seconds = limit.seconds
+    try:
+        with _preserved_randomness(place):
+            seed_now(address(seed, "start"), place)
+            algorithm.start(model)
+            if resume is not None:
+                state.load(resume)
+            for callback in callbacks:
+                callback.start(state)
+            _loop(state, callbacks, precision)
+            state.check_finite()
+            algorithm.finish()
+            model.eval()
+            for callback in callbacks:
+                callback.end(state)
+    finally:
+        if joined:
+            distributed.leave()
+    return state.progress
+
+
+def _loop(run: Run, callbacks: Sequence[Callback], precision: Precision) -> None:
+    progress, algorithm = run.progress, run.algorithm
+    place, world, rank = run.device, distributed.world(), distributed.rank()
+    cast = torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16")
+    run.watch = torch.zeros((), device=place)
+    while not (progress.spent or algorithm.finished):
+        batches = run.data.batches(
+            algorithm.batch_size,
+            seed=run.seed,
+            epoch=progress.epoch,
+            skip=progress.step_in_epoch,
+            whole=algorithm.uses_every_example,
+            rank=rank,
+            world=world,
+        )
+        clock = time.perf_counter()
+        for raw in batches:
+            seed_now(address(run.seed, "step", progress.step, rank), place)
+            batch = run.data.prepare(raw.to(place))
+            with cast:
+                info = algorithm.step(batch, progress)
+            run.watch += info["loss"].detach() * 0.0
+            progress.step += 1
+            progress.step_in_epoch += 1
+            progress.examples += len(batch.x) * world
+            progress.seconds += time.perf_counter() - clock
+            if progress.step % WATCH_EVERY == 0:
+                run.check_finite()
+            for callback in callbacks:
+                if progress.step % callback.every == 0:
+                    callback.after_step(run, info)
+            if _stops(run):
+                return
+            clock = time.perf_counter()
+        progress.epoch += 1
+        progress.step_in_epoch = 0
+        seed_now(address(run.seed, "epoch end", progress.epoch, rank), place)
+        info = algorithm.end_epoch(progress)
+        progress.seconds += time.perf_counter() - clock
+        for callback in callbacks:
+            callback.after_epoch(run, info)
+
+
+def _stops(run: Run) -> bool:
+    """Whether the budget is spent; clocks differ, so processes agree on it now and then."""
+    if run.progress.total_seconds is None or distributed.world() == 1:
+        return run.progress.spent
+    return run.progress.step % 10 == 0 and distributed.agree(run.progress.spent, run.device)
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The device to use; "auto" is the GPU of this process where there is one.
+
+    Raises:
+        ValueError: where the device does not exist here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device!r} is not available: {error}") from error
+    if str(place) == "cuda":
+        place = torch.device("cuda", distributed.local_rank())
+        torch.cuda.set_device(place)
+    return place
+
+
+@contextlib.contextmanager
+def _preserved_randomness(device: torch.device) -> Iterator[None]:
+    """Leaves the global generators as they were before the run."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield
+
+
+def _replace(tree: dict[str, object], path: str, change: object) -> None:
+    *parents, leaf = path.split(".")
+    for name in parents:
+        tree = tree[name]  # type: ignore[assignment]
+    tree[leaf] = change(tree[leaf])  # type: ignore[operator]

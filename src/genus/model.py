@@ -1,0 +1,466 @@
+"""The taxonomy on one screen: what a generative model can answer is its type.
+
+    Model                       sample
+    ├─ Density                  log_prob, in nats: exactly one of
+    │  ├─ Exact                 log p(x) itself
+    │  ├─ LowerBound            at most log p(x); closes as effort grows
+    │  └─ Estimate              consistent, with a standard error
+    ├─ Energy                   p(x) up to its constant; Gibbs steps
+    ├─ Latent                   prior, decode
+    │  └─ Encodes               encode, reconstruct
+    ├─ Completes                fills in what is not observed
+    └─ Continues                goes on from a prefix
+
+A model with none of Density's kinds, such as a GAN, has no ``log_prob`` at all. Public
+methods are final: they check, seed and choose devices once, and call the private method of
+the same name, which is where the mathematics lives.
+"""
+
+import contextlib
+import inspect
+from abc import ABC, ABCMeta, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self, final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from genus.engine import checkpoint
+from genus.engine.algorithm import Algorithm
+from genus.engine.batches import Source, Tensors
+from genus.engine.budget import Budget
+from genus.engine.loop import Callback, Precision, run
+from genus.engine.seeding import seeded
+from genus.spaces import Space
+from genus.version import __version__
+
+__all__ = [
+    "Completes",
+    "Continues",
+    "Density",
+    "Encodes",
+    "Energy",
+    "Estimate",
+    "Estimated",
+    "Exact",
+    "Latent",
+    "LowerBound",
+    "Model",
+]
+
+
+class _RemembersArguments(ABCMeta):
+    """Keeps a model's constructor arguments as ``config``, so that it can be built again."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        model = super().__call__(*args, **kwargs)
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+        bound = signature.bind(model, *args, **kwargs)
+        bound.apply_defaults()
+        model.config = dict(list(bound.arguments.items())[1:])
+        return model
+
+
+class Model(nn.Module, ABC, metaclass=_RemembersArguments):
+    """A distribution over a space.
+
+    Attributes:
+        space: what a datum is.
+        condition: what a datum is conditioned on, or None.
+        config: the constructor arguments.
+    """
+
+    space: Space
+    condition: Space | None = None
+    config: dict[str, Any]
+
+    @abstractmethod
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        """N draws from the model, shape ``(n, *space.shape)``."""
+
+    @abstractmethod
+    def algorithm(self) -> Algorithm:
+        """A new instance of the model's default way to learn."""
+
+    @property
+    def example(self) -> Tensor:
+        """A parameter that tells device and dtype."""
+        return next(p for p in self.parameters() if p.is_floating_point())
+
+    @final
+    @torch.no_grad()
+    def sample(self, n: int, *, condition: Any = None, seed: int | None = None) -> Tensor:
+        """N draws, shape ``(n, *space.shape)``.
+
+        Args:
+            n: how many.
+            condition: for a conditional model: one value, or one for each draw.
+            seed: makes the draws repeatable and leaves the global generator alone.
+
+        Raises:
+            ValueError: where n is no positive integer, or the condition is missing or wrong.
+        """
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"n must be a positive integer, got {n!r}")
+        given = self._check_condition(condition, n)
+        with seeded(seed, self.example.device), _evaluating(self):
+            return self._sample(n, given)
+
+    @final
+    def fit(
+        self,
+        data: Any,
+        *,
+        condition: Any = None,
+        algorithm: Algorithm | None = None,
+        budget: Budget | None = None,
+        epochs: float | None = None,
+        seed: int = 0,
+        callbacks: Sequence[Callback] = (),
+        device: str | torch.device = "auto",
+        precision: Precision = "float32",
+    ) -> Self:
+        """Learns from data and returns itself.
+
+        Args:
+            data: a tensor or array of data of the model's space, shape ``(n, *shape)``, or a
+                :class:`~genus.engine.batches.Source` such as the ``train`` part of a data set.
+            condition: for arrays: what each datum is conditioned on.
+            algorithm: how to learn; the model's own way by default.
+            budget: how long; the algorithm's own by default.
+            epochs: short for ``Budget(epochs=epochs)``.
+            seed: of order and draws.
+            callbacks: watchers.
+            device: "auto" takes a GPU where there is one.
+            precision: "float32" or "bf16".
+
+        Raises:
+            ValueError: where the data do not lie in the model's space.
+        """
+        if epochs is not None and budget is not None:
+            raise ValueError("give budget or epochs, not both")
+        if epochs is not None:
+            budget = Budget(epochs=epochs)
+        source = self._source(data, condition)
+        if source.space != self.space:
+            raise ValueError(f"the data lie in {source.space}, the model is over {self.space}")
+        if self.condition is not None and source.condition != self.condition:
+            raise ValueError(
+                f"the model is conditioned on {self.condition} but the data carry "
+                f"{source.condition or 'no labels'}; give condition=..."
+            )
+        run(
+            self,
+            source,
+            algorithm or self.algorithm(),
+            budget=budget,
+            seed=seed,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+        )
+        return self
+
+    def _source(self, data: Any, condition: Any) -> Source:
+        if isinstance(data, Source):
+            return data
+        x = self.space.check(data, "data", like=self.example)
+        if self.condition is None or condition is None:
+            return Tensors(x, self.space)
+        labels = self.condition.check(condition, "condition", like=self.example)
+        return Tensors(x, self.space, condition=labels, condition_space=self.condition)
+
+    def _check_condition(self, condition: Any, n: int) -> Tensor | None:
+        """The condition as a batch of n; one value is repeated."""
+        if self.condition is None:
+            if condition is not None:
+                raise ValueError(f"{type(self).__name__} is not conditional; drop condition")
+            return None
+        if condition is None:
+            raise ValueError(f"this model is conditioned on {self.condition}; give condition=...")
+        given = torch.as_tensor(condition)
+        if tuple(given.shape) == self.condition.shape:
+            given = given.expand(n, *given.shape)
+        if len(given) != n:
+            raise ValueError(f"{n} data but {len(given)} conditions; one each, or one for all")
+        return self.condition.check(given, "condition", like=self.example)
+
+    @final
+    def save(self, folder: str | Path, **notes: Any) -> Path:
+        """Writes ``config.json`` and ``model.safetensors`` to a folder, each atomically.
+
+        Args:
+            folder: made where it is missing.
+            notes: plain data to keep beside the model, such as the recipe.
+        """
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        described = {"class": type(self).__name__, "config": _plain(self.config)}
+        checkpoint.write_json(path / "config.json", {**described, "version": __version__, **notes})
+        checkpoint.write_tensors(path / "model.safetensors", dict(self.state_dict()), described)
+        return path
+
+
+class Density(Model):
+    """A model that can say how probable a datum is."""
+
+    @abstractmethod
+    def _log_prob(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, " batch"]:
+        """Log p(x), its bound or its estimate, in nats."""
+
+    @final
+    def log_prob(self, x: Any, *, condition: Any = None) -> Float[Tensor, " batch"]:
+        """Log p(x) in nats, exact, a lower bound or an estimate as the type says.
+
+        Args:
+            x: data of the space, shape ``(batch, *space.shape)``.
+            condition: for a conditional model: one value, or one for each datum.
+
+        Raises:
+            ValueError: where x is not in the space, or the condition is missing or wrong.
+        """
+        batch = self.space.check(x, like=self.example)
+        given = self._check_condition(condition, len(batch))
+        with _evaluating(self):
+            return self._log_prob(batch, given)
+
+
+class Exact(Density):
+    """``log_prob`` is log p(x) itself."""
+
+
+class LowerBound(Density):
+    """``log_prob`` is at most log p(x) on average, at the model's default effort.
+
+    Attributes:
+        effort: samples spent on ``log_prob``.
+    """
+
+    effort: int = 1
+
+    @abstractmethod
+    def _lower_bound(
+        self, x: Tensor, condition: Tensor | None, effort: int
+    ) -> Float[Tensor, " batch"]:
+        """A draw of the bound; its mean closes on log p(x) as effort grows."""
+
+    def _log_prob(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, " batch"]:
+        return self._lower_bound(x, condition, self.effort)
+
+    @final
+    def lower_bound(
+        self, x: Any, *, effort: int | None = None, condition: Any = None, seed: int | None = None
+    ) -> Float[Tensor, " batch"]:
+        """A lower bound of log p(x) in nats that closes as ``effort`` (samples) grows."""
+        batch = self.space.check(x, like=self.example)
+        given = self._check_condition(condition, len(batch))
+        _check_effort(effort)
+        with seeded(seed, self.example.device), _evaluating(self):
+            return self._lower_bound(batch, given, self.effort if effort is None else effort)
+
+
+class Estimated(NamedTuple):
+    """A consistent estimate, its standard error, and its reverse where there is one."""
+
+    value: Tensor
+    standard_error: Tensor
+
+
+class Estimate(Density):
+    """``log_prob`` is a consistent estimate of log p(x), with a standard error.
+
+    Attributes:
+        effort: chains, particles or samples spent on ``log_prob``.
+    """
+
+    effort: int = 100
+
+    @abstractmethod
+    def _estimate(self, x: Tensor, condition: Tensor | None, effort: int) -> Estimated:
+        """The estimate for each datum, in nats."""
+
+    def _log_prob(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, " batch"]:
+        return self._estimate(x, condition, self.effort).value
+
+    @final
+    def estimate(
+        self, x: Any, *, effort: int | None = None, condition: Any = None, seed: int | None = None
+    ) -> Estimated:
+        """Log p(x) in nats with its standard error, each of shape ``(batch,)``."""
+        batch = self.space.check(x, like=self.example)
+        given = self._check_condition(condition, len(batch))
+        _check_effort(effort)
+        with seeded(seed, self.example.device), _evaluating(self):
+            return self._estimate(batch, given, self.effort if effort is None else effort)
+
+
+class Energy(Model):
+    """A model whose density is known up to its constant: p(x) = exp(−F(x)) / Z."""
+
+    @abstractmethod
+    def _free_energy(self, x: Tensor) -> Float[Tensor, " batch"]:
+        """F(x) in nats."""
+
+    @abstractmethod
+    def _gibbs(self, x: Tensor) -> Tensor:
+        """One step of a Markov chain that leaves p(x) unchanged."""
+
+    @final
+    def free_energy(self, x: Any) -> Float[Tensor, " batch"]:
+        """F(x) = −log p(x) − log Z, in nats."""
+        return self._free_energy(self.space.check(x, like=self.example))
+
+    @final
+    @torch.no_grad()
+    def gibbs(self, x: Any, *, steps: int = 1, seed: int | None = None) -> Tensor:
+        """X after ``steps`` steps of a chain that leaves p(x) unchanged."""
+        _check_effort(steps, "steps")
+        state = self.space.check(x, like=self.example)
+        with seeded(seed, self.example.device):
+            for _ in range(steps):
+                state = self._gibbs(state)
+        return state
+
+
+class Latent(Model):
+    """A model that explains data by hidden causes z."""
+
+    @abstractmethod
+    def _prior(self, n: int) -> Tensor:
+        """N draws of z."""
+
+    @abstractmethod
+    def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        """The mean (or the only) datum that z explains, as reals of the space's shape."""
+
+    @final
+    @torch.no_grad()
+    def prior(self, n: int, *, seed: int | None = None) -> Tensor:
+        """N draws of the hidden causes."""
+        _check_effort(n, "n")
+        with seeded(seed, self.example.device), _evaluating(self):
+            return self._prior(n)
+
+    @final
+    def decode(self, z: Any, *, condition: Any = None) -> Tensor:
+        """The mean datum that each z explains, shape ``(batch, *space.shape)``.
+
+        In the units of the space: a probability for binary data, a level for pixels.
+        """
+        given = torch.as_tensor(z).to(self.example)
+        with _evaluating(self):
+            return self._decode(given, self._check_condition(condition, len(given)))
+
+
+class Encodes(Latent):
+    """A model that infers hidden causes from data."""
+
+    @abstractmethod
+    def _encode(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """The posterior mean of z (exact or recognised)."""
+
+    @final
+    def encode(self, x: Any, *, condition: Any = None) -> Tensor:
+        """The (approximate) posterior mean of z for each datum."""
+        batch = self.space.check(x, like=self.example)
+        with _evaluating(self):
+            return self._encode(batch, self._check_condition(condition, len(batch)))
+
+    @final
+    def reconstruct(self, x: Any, *, condition: Any = None) -> Tensor:
+        """The data as seen through their codes: ``decode(encode(x))``."""
+        batch = self.space.check(x, like=self.example)
+        given = self._check_condition(condition, len(batch))
+        with _evaluating(self):
+            return self._decode(self._encode(batch, given), given)
+
+
+class Completes(Model):
+    """A model that draws what is missing given what is observed, for any mask."""
+
+    @abstractmethod
+    def _complete(
+        self, x: Tensor, observed: Bool[Tensor, "batch *shape"], condition: Tensor | None
+    ) -> Tensor:
+        """X with draws from p(missing | observed) where ``observed`` is false."""
+
+    @final
+    @torch.no_grad()
+    def complete(
+        self, x: Any, observed: Any, *, condition: Any = None, seed: int | None = None
+    ) -> Tensor:
+        """Draws of the missing entries given the observed ones.
+
+        Args:
+            x: data of the space; entries that are not observed may hold any point of it.
+            observed: booleans, of x's shape or broadcastable to it; true where x is known.
+            condition: for a conditional model.
+            seed: makes the draws repeatable.
+
+        Raises:
+            ValueError: where x is not in the space or the mask does not fit.
+        """
+        batch = self.space.check(x, like=self.example)
+        mask = torch.as_tensor(observed, device=batch.device)
+        if mask.dtype != torch.bool:
+            raise ValueError(f"observed must be boolean, got {mask.dtype}")
+        try:
+            mask = mask.broadcast_to(batch.shape)
+        except RuntimeError as error:
+            raise ValueError(
+                f"observed must fit {tuple(batch.shape)}, got {tuple(mask.shape)}"
+            ) from error
+        given = self._check_condition(condition, len(batch))
+        with seeded(seed, self.example.device), _evaluating(self):
+            return torch.where(mask, batch, self._complete(batch, mask, given).to(batch.dtype))
+
+
+class Continues(Model):
+    """A model that goes on from a prefix."""
+
+    @abstractmethod
+    def _continue(self, prefix: Tensor, length: int, condition: Tensor | None) -> Tensor:
+        """The prefix and ``length`` further elements."""
+
+    @final
+    @torch.no_grad()
+    def continue_(
+        self, prefix: Any, length: int, *, condition: Any = None, seed: int | None = None
+    ) -> Tensor:
+        """The prefix, shape ``(batch, given, ...)``, followed by ``length`` drawn elements."""
+        _check_effort(length, "length")
+        start = torch.as_tensor(prefix, device=self.example.device)
+        given = self._check_condition(condition, len(start))
+        with seeded(seed, self.example.device), _evaluating(self):
+            return self._continue(start, length, given)
+
+
+@contextlib.contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, the former mode afterwards."""
+    training = model.training
+    if training:
+        model.eval()
+    try:
+        yield
+    finally:
+        if training:
+            model.train()
+
+
+def _check_effort(effort: int | None, name: str = "effort") -> None:
+    if effort is not None and (not isinstance(effort, int) or effort < 1):
+        raise ValueError(f"{name} must be a positive integer, got {effort!r}")
+
+
+def _plain(value: Any) -> Any:
+    """Constructor arguments as JSON: spaces become their descriptions, tuples lists."""
+    if isinstance(value, Space):
+        return value.to_config()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
