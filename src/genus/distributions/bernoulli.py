@@ -1,0 +1,29 @@
+"""Bernoulli entries, from one logit each."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genus.distributions.head import Head, at_least_float32
+
+__all__ = ["Bernoulli"]
+
+
+class Bernoulli(Head):
+    """p(x = 1) = σ(logit)."""
+
+    num_parameters = 1
+
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """x·logit − log(1 + e^logit), which never overflows."""
+        logits = at_least_float32(parameters.squeeze(1))
+        return -F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), reduction="none")
+
+    def sample(self, parameters: Tensor) -> Tensor:
+        """0 or 1."""
+        probabilities = self.mean(parameters)
+        return (torch.rand_like(probabilities) < probabilities).to(probabilities.dtype)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """σ(logit)."""
+        return at_least_float32(parameters.squeeze(1)).sigmoid()

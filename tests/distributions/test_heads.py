@@ -1,0 +1,113 @@
+import math
+
+import pytest
+import torch
+from genus.testing.statistics import g_test
+
+from genus import distributions, spaces
+
+SHAPE = (2, 3)
+DISCRETE = [
+    (spaces.Binary(SHAPE), "bernoulli"),
+    (spaces.Binary(SHAPE), "categorical"),
+    (spaces.Binary(SHAPE), "logistic"),
+    (spaces.Categorical(SHAPE, 5), "categorical"),
+    (spaces.Pixels(SHAPE, 7), "categorical"),
+    (spaces.Pixels(SHAPE, 7), "logistic"),
+    (spaces.Pixels(SHAPE, 256), "logistic"),
+]
+
+
+def num_values(space: spaces.Space) -> int:
+    return space.num_categories if isinstance(space, spaces.Categorical) else space.levels
+
+
+def stiff_parameters(head: distributions.Head, batch: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    shape = (batch, head.num_parameters, *SHAPE)
+    return 3 * torch.randn(shape, generator=generator, dtype=torch.float64) + 0.7
+
+
+def table(space: spaces.Space, head: distributions.Head, parameters: torch.Tensor) -> torch.Tensor:
+    """log p of every value, shape (values, batch, *SHAPE)."""
+    rows = [
+        head.log_prob(parameters, torch.full((len(parameters), *SHAPE), float(v)).double())
+        for v in range(num_values(space))
+    ]
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize(("space", "kind"), DISCRETE)
+def test_probabilities_of_all_values_sum_to_one(space, kind):
+    head = distributions.head(space, kind)
+    parameters = stiff_parameters(head, 4)
+    total = table(space, head, parameters).logsumexp(0)
+    assert torch.allclose(total, torch.zeros_like(total), atol=1e-9)
+
+
+@pytest.mark.parametrize(("space", "kind"), DISCRETE[:-1])
+def test_mean_is_that_of_the_table(space, kind):
+    head = distributions.head(space, kind)
+    parameters = stiff_parameters(head, 4)
+    if kind == "logistic":
+        pytest.skip("the mean of a logistic head is that of the uncut mixture")
+    values = torch.arange(num_values(space), dtype=torch.float64)
+    expected = torch.einsum("vbij,v->bij", table(space, head, parameters).exp(), values)
+    assert torch.allclose(head.mean(parameters), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("space", "kind"), DISCRETE[:-1])
+def test_draws_follow_the_table(space, kind):
+    head = distributions.head(space, kind)
+    one = stiff_parameters(head, 1) / 3
+    torch.manual_seed(0)
+    draws = head.sample(one.expand(20_000, *one.shape[1:]))
+    assert space.contains(draws)
+    log_probs = table(space, head, one)[:, 0]
+    for i in range(SHAPE[0]):
+        for j in range(SHAPE[1]):
+            counts = torch.bincount(draws[:, i, j].long(), minlength=num_values(space))
+            # six entries, false alarm 1e-6 each
+            assert g_test(counts, log_probs[:, i, j].exp()) > 1e-6
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "logistic"])
+def test_densities_integrate_to_one(kind):
+    head = distributions.head(spaces.Real(SHAPE), kind)
+    parameters = stiff_parameters(head, 2) / 2
+    grid = torch.linspace(-400, 400, 800_001, dtype=torch.float64)
+    one = parameters[:, :, :1, :1]
+    density = head.log_prob(one.expand(2, -1, 1, len(grid)), grid.expand(2, 1, len(grid))).exp()
+    total = torch.trapezoid(density, grid)
+    assert torch.allclose(total, torch.ones_like(total), atol=1e-5)
+
+
+def test_gaussian_is_torchs():
+    head = distributions.Gaussian()
+    parameters = stiff_parameters(head, 3)
+    x = torch.randn(3, *SHAPE, dtype=torch.float64)
+    scale = torch.nn.functional.softplus(parameters[:, 1]) + head.floor
+    expected = torch.distributions.Normal(parameters[:, 0], scale).log_prob(x)
+    assert torch.allclose(head.log_prob(parameters, x), expected, atol=1e-12)
+
+
+def test_logistic_mass_survives_extreme_parameters():
+    head = distributions.LogisticMixture(spaces.Pixels(SHAPE, 256), 2)
+    parameters = 300 * stiff_parameters(head, 3).float()
+    parameters.requires_grad_()
+    log_prob = head.log_prob(parameters, torch.randint(0, 256, (3, *SHAPE)))
+    log_prob.sum().backward()
+    assert torch.isfinite(log_prob).all()
+    assert torch.isfinite(parameters.grad).all()
+
+
+def test_half_precision_parameters_give_full_precision_losses():
+    head = distributions.head(spaces.Binary(SHAPE))
+    log_prob = head.log_prob(torch.zeros(1, 1, *SHAPE, dtype=torch.bfloat16), torch.ones(1, *SHAPE))
+    assert log_prob.dtype == torch.float32
+    assert log_prob[0, 0, 0].item() == pytest.approx(-math.log(2), abs=1e-7)
+
+
+def test_a_head_that_does_not_suit_is_refused():
+    with pytest.raises(ValueError, match="does not suit"):
+        distributions.head(spaces.Real(SHAPE), "bernoulli")
