@@ -9,7 +9,7 @@ from genus.spaces import Numeric
 
 __all__ = ["LogisticMixture"]
 
-LEAST_LOG_SCALE = -7.0
+LEAST_LOG_SCALE, MOST_LOG_SCALE = -7.0, 7.0
 
 
 class LogisticMixture(Head):
@@ -33,7 +33,7 @@ class LogisticMixture(Head):
     def _mixture(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log π, μ and log s, each of shape (batch, num_mixtures, *shape)."""
         logits, means, log_scales = at_least_float32(parameters).chunk(3, dim=1)
-        return logits.log_softmax(1), means, log_scales.clamp_min(LEAST_LOG_SCALE)
+        return logits.log_softmax(1), means, log_scales.clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE)
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Log of each level's mass, or of the density."""
