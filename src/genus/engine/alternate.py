@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from genus.engine import distributed
 from genus.engine.algorithm import Algorithm, Info, State
 from genus.engine.batches import Batch
 from genus.engine.budget import Budget, Progress
@@ -58,6 +59,8 @@ class Alternate(Algorithm):
     ) -> None:
         if not players or len({player.name for player in players}) < len(players):
             raise ValueError("Alternate needs players, each with a name of its own")
+        if all(player.every > 1 for player in players):
+            raise ValueError("one player at least must play on every step: every=1")
         self.players = tuple(players)
         self.scaffolding = nn.ModuleDict(scaffolding or {})
         self.batch_size = batch_size
@@ -69,7 +72,10 @@ class Alternate(Algorithm):
         example = next(model.parameters())
         self.model = model
         self.scaffolding.to(example.device).train()
+        distributed.broadcast(self.scaffolding.state_dict().values())
         self.modules = {p.name: p.parameters(model) for p in self.players}
+        for module in self.modules.values():
+            module.requires_grad_(True)
         self.optimisers = {
             p.name: p.optimiser.build(self.modules[p.name].parameters()) for p in self.players
         }
@@ -88,13 +94,15 @@ class Alternate(Algorithm):
             report |= {f"{player.name}_{name}": value for name, value in detached(info).items()}
         if self.ema is not None:
             self.ema.update()
-        report["loss"] = report[f"{self.players[0].name}_loss"]
+        steady = next(player for player in self.players if player.every == 1)
+        report["loss"] = report[f"{steady.name}_loss"]
         return report
 
     def _only(self, name: str) -> None:
         """Gradients flow to one player's parameters alone."""
-        for other, module in self.modules.items():
-            module.requires_grad_(other == name)
+        for module in self.modules.values():
+            module.requires_grad_(False)
+        self.modules[name].requires_grad_(True)
 
     def finish(self) -> None:
         """Puts the moving average into the model."""

@@ -94,17 +94,24 @@ class Checkpoints(Callback):
         due |= self.steps is not None and run.progress.step - self.last_step >= self.steps
         if distributed.agree(due, run.device):
             self._save(run)
+            self._beside(run)
+
+    def stop(self, run: Run) -> None:
+        """Saves the last state, from which a larger budget can go on."""
+        self._save(run)
 
     def end(self, run: Run) -> None:
-        """Saves the last state."""
-        self._save(run)
+        """Writes what stands beside it, now that the model is ready to answer."""
+        self._beside(run)
 
     def _save(self, run: Run) -> None:
         run.check_finite()
         run.save(self.path)
+        self.last_time, self.last_step = time.monotonic(), run.progress.step
+
+    def _beside(self, run: Run) -> None:
         if self.beside is not None and distributed.rank() == 0:
             self.beside(run)
-        self.last_time, self.last_step = time.monotonic(), run.progress.step
 
 
 class Every(Callback):

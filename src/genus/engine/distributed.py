@@ -12,6 +12,7 @@ __all__ = [
     "average",
     "average_gradients",
     "broadcast",
+    "first",
     "gather_rows",
     "join",
     "leave",
@@ -82,7 +83,10 @@ def broadcast(tensors: Iterable[Tensor]) -> None:
     """Gives every process the tensors of the first one."""
     if world() > 1:
         for tensor in tensors:
-            dist.broadcast(tensor.contiguous() if not tensor.is_contiguous() else tensor, 0)
+            whole = tensor.detach().contiguous()
+            dist.broadcast(whole, 0)
+            if not tensor.is_contiguous():
+                tensor.detach().copy_(whole)
 
 
 def agree(flag: bool, device: torch.device) -> bool:
@@ -92,6 +96,15 @@ def agree(flag: bool, device: torch.device) -> bool:
     votes = torch.tensor(float(flag), device=device)
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
     return bool(votes.item())
+
+
+def first(value: float, device: torch.device) -> float:
+    """The first process' value, on every process."""
+    if world() == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    dist.broadcast(shared, 0)
+    return float(shared)
 
 
 def gather_rows(rows: Tensor) -> Tensor:

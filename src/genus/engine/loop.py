@@ -44,6 +44,9 @@ class Callback:
     def after_epoch(self, run: "Run", info: Info) -> None:
         """After each pass over the data."""
 
+    def stop(self, run: "Run") -> None:
+        """After the last step, with the model as it was being trained."""
+
     def end(self, run: "Run") -> None:
         """After the last step, with the model ready to answer."""
 
@@ -59,11 +62,12 @@ class Run:
     seed: int
     device: torch.device
     progress: Progress = field(default_factory=Progress)
-    watch: Tensor | None = None
+    losses: list[Tensor] = field(default_factory=list)
 
     def check_finite(self) -> None:
-        """Raises NotFiniteError where the loss of any step since the start was not finite."""
-        bad = self.watch is not None and not bool(torch.isfinite(self.watch))
+        """Raises NotFiniteError where the loss of any step since the last check was not finite."""
+        bad = bool(self.losses) and not bool(torch.isfinite(torch.stack(self.losses)).all())
+        self.losses.clear()
         if distributed.agree(bad, self.device):
             raise NotFiniteError(
                 f"the loss stopped being finite by step {self.progress.step}; "
@@ -80,7 +84,14 @@ class Run:
             tree = {"model": dict(self.model.state_dict()), "algorithm": state}
             plain = checkpoint.pack(tree, tensors)
             progress = asdict(self.progress)
-            metadata = {"state": plain, "progress": progress, "seed": self.seed}
+            metadata = {
+                "model": type(self.model).__name__,
+                "algorithm": type(self.algorithm).__name__,
+                "sharded": list(self.algorithm.sharded),
+                "state": plain,
+                "progress": progress,
+                "seed": self.seed,
+            }
             checkpoint.write_tensors(path, tensors, metadata)
 
     def load(self, path: Path) -> None:
@@ -90,12 +101,18 @@ class Run:
             ValueError: where the file is damaged or belongs to another run.
         """
         tensors, metadata = checkpoint.read_tensors(path)
+        for part in ("model", "algorithm"):
+            here = type(getattr(self, part)).__name__
+            if metadata.get(part) != here:
+                raise ValueError(
+                    f"{path} is of another {part}: expected {here}, got {metadata.get(part)}"
+                )
         if metadata["seed"] != self.seed:
             raise ValueError(f"{path} is of a run with seed {metadata['seed']}, not {self.seed}")
         tree = checkpoint.unpack(metadata["state"], tensors)
         try:
             self.model.load_state_dict(tree["model"])
-            for name in self.algorithm.sharded:
+            for name in metadata["sharded"]:
                 _replace(tree["algorithm"], name, distributed.take_rows)
             self.algorithm.load_state_dict(tree["algorithm"])
         except (RuntimeError, KeyError) as error:
@@ -158,6 +175,8 @@ def run(
                 callback.start(state)
             _loop(state, callbacks, precision)
             state.check_finite()
+            for callback in callbacks:
+                callback.stop(state)
             algorithm.finish()
             model.eval()
             for callback in callbacks:
@@ -170,52 +189,65 @@ def run(
 
 def _loop(run: Run, callbacks: Sequence[Callback], precision: Precision) -> None:
     progress, algorithm = run.progress, run.algorithm
-    place, world, rank = run.device, distributed.world(), distributed.rank()
-    cast = torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16")
-    run.watch = torch.zeros((), device=place)
-    while not (progress.spent or algorithm.finished):
-        batches = run.data.batches(
-            algorithm.batch_size,
-            seed=run.seed,
-            epoch=progress.epoch,
-            skip=progress.step_in_epoch,
-            whole=algorithm.uses_every_example,
-            rank=rank,
-            world=world,
-        )
+    per_epoch = run.data.batches_per_epoch(
+        algorithm.batch_size, whole=algorithm.uses_every_example
+    )
+    run.watch = torch.zeros((), device=run.device)
+    while not algorithm.finished:
+        _epoch(run, callbacks, precision)
+        if progress.step_in_epoch < per_epoch:
+            return
         clock = time.perf_counter()
-        for raw in batches:
-            seed_now(address(run.seed, "step", progress.step, rank), place)
-            batch = run.data.prepare(raw.to(place))
-            with cast:
-                info = algorithm.step(batch, progress)
-            run.watch += info["loss"].detach() * 0.0
-            progress.step += 1
-            progress.step_in_epoch += 1
-            progress.examples += len(batch.x) * world
-            progress.seconds += time.perf_counter() - clock
-            if progress.step % WATCH_EVERY == 0:
-                run.check_finite()
-            for callback in callbacks:
-                if progress.step % callback.every == 0:
-                    callback.after_step(run, info)
-            if _stops(run):
-                return
-            clock = time.perf_counter()
         progress.epoch += 1
         progress.step_in_epoch = 0
-        seed_now(address(run.seed, "epoch end", progress.epoch, rank), place)
+        place = address(run.seed, "epoch end", progress.epoch, distributed.rank())
+        seed_now(place, run.device)
         info = algorithm.end_epoch(progress)
-        progress.seconds += time.perf_counter() - clock
+        _count_seconds(run, clock)
         for callback in callbacks:
             callback.after_epoch(run, info)
 
 
-def _stops(run: Run) -> bool:
-    """Whether the budget is spent; clocks differ, so processes agree on it now and then."""
-    if run.progress.total_seconds is None or distributed.world() == 1:
-        return run.progress.spent
-    return run.progress.step % 10 == 0 and distributed.agree(run.progress.spent, run.device)
+def _epoch(run: Run, callbacks: Sequence[Callback], precision: Precision) -> None:
+    """The steps of one epoch that are still to be taken, as far as the budget allows."""
+    progress, algorithm = run.progress, run.algorithm
+    place, world, rank = run.device, distributed.world(), distributed.rank()
+    cast = torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16")
+    batches = run.data.batches(
+        algorithm.batch_size,
+        seed=run.seed,
+        epoch=progress.epoch,
+        skip=progress.step_in_epoch,
+        whole=algorithm.uses_every_example,
+        rank=rank,
+        world=world,
+    )
+    clock = time.perf_counter()
+    for raw in batches:
+        if progress.spent:
+            return
+        seed_now(address(run.seed, "step", progress.step, rank), place)
+        batch = run.data.prepare(raw.to(place))
+        with cast:
+            info = algorithm.step(batch, progress)
+        run.watch += info["loss"].detach() * 0.0
+        progress.step += 1
+        progress.step_in_epoch += 1
+        progress.examples += len(batch.x) * world
+        _count_seconds(run, clock)
+        if progress.step % WATCH_EVERY == 0:
+            run.check_finite()
+        for callback in callbacks:
+            if progress.step % callback.every == 0:
+                callback.after_step(run, info)
+        clock = time.perf_counter()
+
+
+def _count_seconds(run: Run, clock: float) -> None:
+    """Adds the time since ``clock``; where time is the budget, all processes share one clock."""
+    run.progress.seconds += time.perf_counter() - clock
+    if run.progress.total_seconds is not None:
+        run.progress.seconds = distributed.first(run.progress.seconds, run.device)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

@@ -58,6 +58,7 @@ class Maximise(Algorithm):
     def start(self, model: nn.Module) -> None:
         """Begins with empty sums."""
         self.model = model
+        self.finished = False
         self.totals: dict[str, Tensor] = {}
         self.last = -math.inf
 
@@ -70,7 +71,8 @@ class Maximise(Algorithm):
                 self.totals[name] += value
             else:
                 self.totals[name] = value.clone()
-        return {"loss": -statistics["log_likelihood"] / statistics["num_examples"]}
+        count = statistics["num_examples"].clamp_min(1)
+        return {"loss": -statistics["log_likelihood"] / count}
 
     @torch.no_grad()
     def end_epoch(self, progress: Progress) -> Info:
@@ -96,11 +98,14 @@ class Maximise(Algorithm):
         return log_likelihood
 
     def state_dict(self) -> State:
-        """The sums so far."""
-        return {"totals": dict(self.totals), "last": self.last, "finished": self.finished}
+        """The sums so far, over all processes."""
+        totals = {name: value.clone() for name, value in self.totals.items()}
+        distributed.total(list(totals.values()))
+        return {"totals": totals, "last": self.last, "finished": self.finished}
 
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
-        self.totals = dict(state["totals"])
+        share = 1.0 if distributed.rank() == 0 else 0.0
+        self.totals = {name: value * share for name, value in state["totals"].items()}
         self.last = float(state["last"])
         self.finished = bool(state["finished"])

@@ -53,7 +53,13 @@ class Stages(Algorithm):
     def start(self, model: nn.Module) -> None:
         """Starts the first stage."""
         self.model = model
+        self.finished = False
         self._enter(0, Progress())
+
+    @property
+    def sharded(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the current stage."""
+        return tuple(f"algorithm.{name}" for name in self.stages[self.number].algorithm.sharded)
 
     def _enter(self, number: int, progress: Progress) -> None:
         self.number = number
@@ -123,4 +129,6 @@ class Stages(Algorithm):
         self._enter(int(state["number"]), Progress())
         self.entered = float(state["entered"])
         self.first_step, self.first_epoch = int(state["first_step"]), int(state["first_epoch"])
-        self.stages[self.number].algorithm.load_state_dict(state["algorithm"])
+        algorithm = self.stages[self.number].algorithm
+        algorithm.load_state_dict(state["algorithm"])
+        self.finished = algorithm.finished and self.number + 1 == len(self.stages)
