@@ -183,7 +183,7 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
         given = torch.as_tensor(condition)
         if tuple(given.shape) == self.condition.shape:
             given = given.expand(n, *given.shape)
-        if len(given) != n:
+        if given.ndim and len(given) != n:
             raise ValueError(f"{n} data but {len(given)} conditions; one each, or one for all")
         return self.condition.check(given, "condition", like=self.example)
 

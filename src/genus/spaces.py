@@ -310,7 +310,10 @@ def _outsider(x: Tensor, inside: Tensor) -> str:
 
 
 def _level_problem(x: Tensor, levels: int) -> str | None:
-    inside = (x >= 0) & (x < levels)
+    top = levels - 1
+    if not x.dtype.is_floating_point and x.dtype != torch.bool:
+        top = min(top, torch.iinfo(x.dtype).max)  # a larger bound would wrap around
+    inside = (x >= 0) & (x <= top)
     if x.dtype.is_floating_point:
         inside &= x == x.floor()
     if bool(inside.all()):

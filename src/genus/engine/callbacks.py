@@ -105,7 +105,6 @@ class Checkpoints(Callback):
         self._beside(run)
 
     def _save(self, run: Run) -> None:
-        run.check_finite()
         run.save(self.path)
         self.last_time, self.last_step = time.monotonic(), run.progress.step
 

@@ -75,7 +75,15 @@ class Run:
             )
 
     def save(self, path: Path) -> None:
-        """Writes everything that the rest of the run depends on to one file."""
+        """Writes everything that the rest of the run depends on to one file.
+
+        Raises:
+            NotFiniteError: where a parameter is not finite; the file stays as it was.
+        """
+        self.check_finite()
+        bad = not all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+        if distributed.agree(bad, self.device):
+            raise NotFiniteError(f"parameters stopped being finite by step {self.progress.step}")
         state = self.algorithm.state_dict()
         for name in self.algorithm.sharded:
             _replace(state, name, distributed.gather_rows)
@@ -189,10 +197,7 @@ def run(
 
 def _loop(run: Run, callbacks: Sequence[Callback], precision: Precision) -> None:
     progress, algorithm = run.progress, run.algorithm
-    per_epoch = run.data.batches_per_epoch(
-        algorithm.batch_size, whole=algorithm.uses_every_example
-    )
-    run.watch = torch.zeros((), device=run.device)
+    per_epoch = run.data.batches_per_epoch(algorithm.batch_size, whole=algorithm.uses_every_example)
     while not algorithm.finished:
         _epoch(run, callbacks, precision)
         if progress.step_in_epoch < per_epoch:
@@ -230,7 +235,7 @@ def _epoch(run: Run, callbacks: Sequence[Callback], precision: Precision) -> Non
         batch = run.data.prepare(raw.to(place))
         with cast:
             info = algorithm.step(batch, progress)
-        run.watch += info["loss"].detach() * 0.0
+        run.losses.append(info["loss"])
         progress.step += 1
         progress.step_in_epoch += 1
         progress.examples += len(batch.x) * world
