@@ -39,7 +39,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/engine.py
 
 docs: $(READY)
-	$(BIN)/python docs/build.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) report runs
