@@ -1,0 +1,289 @@
+"""The restricted Boltzmann machine over binary units (Smolensky 1986; Hinton 2002)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genus.engine import Algorithm, Budget, Descend, Optimiser
+from genus.engine.seeding import seeded
+from genus.inference.annealing import (
+    annealed_importance,
+    inverse_temperatures,
+    log_mean,
+    reverse_annealed_importance,
+)
+from genus.inference.enumerate import MOST_UNITS, log_sum
+from genus.inference.gibbs import bernoulli
+from genus.model import Completes, Encodes, Energy, Estimate, Estimated
+from genus.models.boltzmann.tempered import Tempered, softplus
+from genus.objectives.contrastive import PersistentContrastiveDivergence
+from genus.spaces import Binary
+
+__all__ = ["RBM"]
+
+SMALL = 16
+
+
+class RBM(Energy, Estimate, Encodes, Completes):
+    """Binary visible units v and binary hidden units h, joined only across.
+
+        p(v, h) = exp(−E(v, h)) / Z        E(v, h) = −b·v − c·h − vᵀW h
+        p(v)    = exp(−F(v)) / Z           F(v) = −b·v − Σⱼ softplus(cⱼ + (vᵀW)ⱼ)
+
+    Given one side, the units of the other are independent: p(hⱼ = 1 | v) = σ(cⱼ + (vᵀW)ⱼ) and
+    p(vᵢ = 1 | h) = σ(bᵢ + (W h)ᵢ).
+
+    ``log_prob`` is −F(v) − log Z. Where the smaller side has at most 16 units, log Z is summed
+    exactly and the standard error is 0; else it is estimated by annealed importance sampling
+    with ``effort`` chains. That estimate starts from fixed draws, so that ``log_prob`` is a
+    function of the parameters, and is kept until they change; it carries no gradient.
+
+    Args:
+        space: of the data; flattened to D units.
+        num_hidden: how many hidden units.
+        num_steps: Gibbs steps behind every sample, half of them annealed.
+        num_sweeps: Gibbs steps behind every completion, half of them annealed.
+        num_temperatures: of annealed importance sampling.
+
+    Example:
+        >>> import torch, genus
+        >>> x = (torch.rand(500, 6) < 0.2).float().cummax(1).values
+        >>> model = genus.models.RBM(genus.Binary((6,)), num_hidden=4).fit(x, epochs=2)
+        >>> model.log_prob(x).shape
+        torch.Size([500])
+    """
+
+    def __init__(
+        self,
+        space: Binary,
+        num_hidden: int = 500,
+        *,
+        num_steps: int = 1000,
+        num_sweeps: int = 200,
+        num_temperatures: int = 1000,
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("num_hidden", num_hidden),
+            ("num_steps", num_steps),
+            ("num_sweeps", num_sweeps),
+        ):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        inverse_temperatures(num_temperatures)
+        if not isinstance(space, Binary):
+            raise ValueError(f"space must be Binary, got {space}; binarise the data")
+        self.space = space
+        self.num_hidden = num_hidden
+        self.num_steps = num_steps
+        self.num_sweeps = num_sweeps
+        self.num_temperatures = num_temperatures
+        size = space.num_dimensions
+        self.weights = nn.Parameter(0.01 * torch.randn(size, num_hidden))
+        self.visible_bias = nn.Parameter(torch.zeros(size))
+        self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
+        self.register_buffer("base_bias", torch.zeros(size))
+        self.base_bias: Tensor
+        self._cached: tuple[int, list[Tensor], Estimated] | None = None
+
+    def algorithm(self) -> Algorithm:
+        """Persistent contrastive divergence."""
+        return Descend(
+            PersistentContrastiveDivergence(1, num_chains=100),
+            Optimiser("sgd", learning_rate=0.05, betas=(0.5, 0.0), schedule="linear"),
+            batch_size=100,
+            budget=Budget(epochs=20),
+        )
+
+    @torch.no_grad()
+    def set_visible_bias(self, mean: Tensor) -> None:
+        """Sets b, and the base-rate model of annealing, to the log odds of the data's mean.
+
+        Call it before training (Hinton 2010, section 8.1). A unit that is always 0 or always 1
+        is given the odds of one exception in a thousand.
+
+        Args:
+            mean: of the training data, shape ``space.shape``, entries 0 to 1.
+
+        Raises:
+            ValueError: where the shape or the range is another.
+        """
+        rate = torch.as_tensor(mean).to(self.weights).flatten()
+        if rate.shape != self.visible_bias.shape or not bool(((rate >= 0) & (rate <= 1)).all()):
+            raise ValueError(
+                f"mean must have shape {self.space.shape} and entries 0 to 1; "
+                f"got shape {tuple(torch.as_tensor(mean).shape)}"
+            )
+        odds = rate.clamp(1e-3, 1 - 1e-3).logit()
+        self.visible_bias.copy_(odds)
+        self.base_bias.copy_(odds)
+
+    def activation(self, v: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
+        """A = c + vᵀW, what the visible units send to the hidden ones; p(h | v) = σ(a)."""
+        return torch.addmm(self.hidden_bias, v, self.weights).to(self.weights.dtype)
+
+    def field(self, h: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch visible"]:
+        """B + W h, what the hidden units send to the visible ones; p(v | h) = σ of it."""
+        return torch.addmm(self.visible_bias, h, self.weights.T).to(self.weights.dtype)
+
+    def free_energy_at(self, v: Tensor, activation: Tensor) -> Float[Tensor, " batch"]:
+        """F(v) where its activation is known already."""
+        return -(v @ self.visible_bias).to(v.dtype) - softplus(activation).sum(1)
+
+    def _free_energy(self, x: Tensor) -> Float[Tensor, " batch"]:
+        v = x.flatten(1)
+        return self.free_energy_at(v, self.activation(v))
+
+    def _gibbs(self, x: Tensor) -> Tensor:
+        hidden = bernoulli(self.activation(x.flatten(1)).sigmoid())
+        return bernoulli(self.field(hidden).sigmoid()).reshape(x.shape)
+
+    def _encode(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, "batch hidden"]:
+        return self.activation(x.flatten(1)).sigmoid()
+
+    def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        return self.field(z).sigmoid().reshape(len(z), *self.space.shape)
+
+    def _prior(self, n: int) -> Float[Tensor, "batch hidden"]:
+        return bernoulli(self._encode(self._sample(n, None), None))
+
+    def _tempered(self) -> Tempered:
+        """The path from the base-rate model to this one."""
+        return Tempered(
+            self.weights.detach(),
+            self.visible_bias.detach(),
+            self.hidden_bias.detach(),
+            self.base_bias,
+        )
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        return self._chain(n, self.num_steps, None, None).reshape(n, *self.space.shape)
+
+    def _complete(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
+        mask = observed.flatten(1)
+        return self._chain(len(x), self.num_sweeps, x.flatten(1), mask).reshape(x.shape)
+
+    def _chain(self, n: int, steps: int, given: Tensor | None, observed: Tensor | None) -> Tensor:
+        """Half of the steps climb from the base-rate model, half are Gibbs steps at β = 1."""
+        rising = steps // 2
+        betas = [(step + 1) / (rising + 1) for step in range(rising)] + [1.0] * (steps - rising)
+        path = self._tempered()
+        visible = path.start(n).visible
+        for beta in betas:
+            if given is not None and observed is not None:
+                visible = torch.where(observed, given, visible)
+            visible = path.draw(path.at(visible), beta)
+        return visible
+
+    @torch.no_grad()
+    def _estimate(self, x: Tensor, condition: Tensor | None, effort: int) -> Estimated:
+        log_partition = self._log_partition(effort)
+        value = -self._free_energy(x).double() - log_partition.value
+        error = log_partition.standard_error.expand(len(x))
+        return Estimated(value.to(x.dtype), error.to(x.dtype))
+
+    def _log_partition(self, effort: int) -> Estimated:
+        """Log Z of the present parameters: kept, exact where it is cheap, or annealed."""
+        present = [self.weights, self.visible_bias, self.hidden_bias, self.base_bias]
+        if self._cached is not None:
+            kept_effort, kept, log_partition = self._cached
+            same = all(
+                a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
+                for a, b in zip(present, kept, strict=True)
+            )
+            if same and kept_effort == effort:
+                return log_partition
+        if min(self.weights.shape) <= SMALL:
+            exact = self.log_partition_exact()
+            log_partition = Estimated(exact, torch.zeros_like(exact))
+        else:
+            log_partition = self.log_partition(effort, seed=0)
+        self._cached = (effort, [p.detach().clone() for p in present], log_partition)
+        return log_partition
+
+    @torch.no_grad()
+    def log_partition(
+        self,
+        effort: int | None = None,
+        *,
+        num_temperatures: int | None = None,
+        seed: int | None = None,
+    ) -> Estimated:
+        """Log Z by annealed importance sampling: on average a lower bound of it, in nats.
+
+        E[exp(value)] = Z, so E[value] ≤ log Z, and value > log Z + t has probability below e⁻ᵗ.
+
+        Args:
+            effort: number of chains; the model's own by default.
+            num_temperatures: the model's own by default.
+            seed: makes the draws repeatable.
+        """
+        path, betas = self._tempered(), self._betas(num_temperatures)
+        with seeded(seed, self.example.device):
+            log_weights = annealed_importance(path, effort or self.effort, betas)
+        ratio = log_mean(log_weights)
+        return Estimated(path.log_base_partition + ratio.value, ratio.standard_error)
+
+    @torch.no_grad()
+    def log_partition_upper(
+        self,
+        effort: int | None = None,
+        *,
+        start: Tensor | None = None,
+        num_temperatures: int | None = None,
+        seed: int | None = None,
+    ) -> Estimated:
+        """Log Z by reverse annealing: on average an upper bound of it, in nats.
+
+        From exact draws of the model E[exp(−value)] = 1/Z, so E[value] ≥ log Z, and value <
+        log Z − t has probability below e⁻ᵗ. Draws of the model's own Gibbs chains are not quite
+        exact: where they miss a mode that forward annealing misses too, both agree and both
+        are too low. Data as ``start`` show that: see :mod:`genus.inference.annealing`.
+
+        Args:
+            effort: number of chains; the model's own, or that of ``start``, by default.
+            start: draws of the model to begin with, shape ``(chains, *space.shape)``; by default
+                samples.
+            num_temperatures: the model's own by default.
+            seed: makes the draws repeatable.
+
+        Raises:
+            ValueError: where ``start`` is not in the space, or not of ``effort`` rows.
+        """
+        path, betas = self._tempered(), self._betas(num_temperatures)
+        with seeded(seed, self.example.device):
+            if start is None:
+                draws = self._sample(effort or self.effort, None)
+            else:
+                draws = self.space.check(start, "start", like=self.example)
+            if effort is not None and len(draws) != effort:
+                raise ValueError(f"start has {len(draws)} rows for {effort} chains; one each")
+            state = path.at(draws.flatten(1))
+            log_weights = reverse_annealed_importance(path, state, betas)
+        ratio = log_mean(-log_weights)
+        return Estimated(path.log_base_partition - ratio.value, ratio.standard_error)
+
+    def _betas(self, num_temperatures: int | None) -> list[float]:
+        return inverse_temperatures(num_temperatures or self.num_temperatures)
+
+    @torch.no_grad()
+    def log_partition_exact(self) -> Tensor:
+        """Log Z by a sum over all states of the smaller side, in float64.
+
+        Raises:
+            ValueError: where both sides have more than 25 units.
+        """
+        if min(self.weights.shape) > MOST_UNITS:
+            raise ValueError(
+                f"an exact log Z needs a side of at most {MOST_UNITS} units, this model has "
+                f"{self.weights.shape[0]} and {self.weights.shape[1]}; use log_partition()"
+            )
+        weights = self.weights.double()
+        near, far = self.visible_bias.double(), self.hidden_bias.double()
+        if len(far) < len(near):
+            weights, near, far = weights.T, far, near
+        return log_sum(
+            lambda rows: rows @ near + softplus(rows @ weights + far).sum(1),
+            len(near),
+            device=weights.device,
+        )
