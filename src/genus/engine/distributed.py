@@ -1,5 +1,6 @@
 """Several processes under ``torchrun``: who we are, and averages over all of us."""
 
+import atexit
 import os
 from collections.abc import Iterable, Sequence
 
@@ -25,16 +26,22 @@ __all__ = [
 
 
 def join(device: torch.device) -> bool:
-    """Joins the group that ``torchrun`` describes; False where there is none or we are in it."""
+    """Joins the group that ``torchrun`` describes; False where there is none or we are in it.
+
+    The process stays in it to its end: a second run uses it again, as gloo cannot be rebuilt
+    over the addresses of the first.
+    """
     if dist.is_initialized() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return False
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    atexit.register(leave)
     return True
 
 
 def leave() -> None:
     """Leaves the group."""
-    dist.destroy_process_group()
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def world() -> int:

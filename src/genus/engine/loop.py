@@ -165,7 +165,7 @@ def run(
         NotFiniteError: where the loss stops being finite.
     """
     place = resolve_device(device)
-    joined = distributed.join(place)
+    distributed.join(place)
     model.to(place).train()
     distributed.broadcast(model.state_dict().values())
     limit = budget or algorithm.budget
@@ -173,25 +173,21 @@ def run(
     per_epoch = data.batches_per_epoch(algorithm.batch_size, whole=algorithm.uses_every_example)
     state.progress.total_steps = limit.total_steps(per_epoch)
     state.progress.total_seconds = limit.seconds
-    try:
-        with _preserved_randomness(place):
-            seed_now(address(seed, "start"), place)
-            algorithm.start(model)
-            if resume is not None:
-                state.load(resume)
-            for callback in callbacks:
-                callback.start(state)
-            _loop(state, callbacks, precision)
-            state.check_finite()
-            for callback in callbacks:
-                callback.stop(state)
-            algorithm.finish()
-            model.eval()
-            for callback in callbacks:
-                callback.end(state)
-    finally:
-        if joined:
-            distributed.leave()
+    with _preserved_randomness(place):
+        seed_now(address(seed, "start"), place)
+        algorithm.start(model)
+        if resume is not None:
+            state.load(resume)
+        for callback in callbacks:
+            callback.start(state)
+        _loop(state, callbacks, precision)
+        state.check_finite()
+        for callback in callbacks:
+            callback.stop(state)
+        algorithm.finish()
+        model.eval()
+        for callback in callbacks:
+            callback.end(state)
     return state.progress
 
 

@@ -66,7 +66,8 @@ def find_cases(cls: type[Model]) -> list[Case]:
     :class:`Case`. Without it, each constructor argument that has no default is filled in: a
     space by its annotation (``Binary``: 5 bits; ``Categorical``: 3 of 3 categories;
     ``Pixels``: 1×3×2 of 3 levels; ``Real``: 3 numbers; ``Space``: as ``Binary``), an ``int``
-    by 2, a ``float`` by 0.5, a ``bool`` by False, a tuple of ints by ``(4,)``.
+    by 2, a ``float`` by 0.5, a ``bool`` by False, a tuple of ints by ``(4,)``. Where that
+    raises ValueError, default sizes above 2 become 2 as well.
 
     Raises:
         ValueError: where that is not possible; says what to do.
@@ -82,17 +83,33 @@ def find_cases(cls: type[Model]) -> list[Case]:
         if not cases or not all(isinstance(case, Case) for case in cases):
             raise ValueError(f"{cls.__name__}.cases() must return genus.testing.Case objects")
         return cases
-    arguments = _tiny_arguments(cls)
-    model = cls(**arguments)
+    model, arguments = _tiny(cls)
     data = lopsided(model.space)
     condition = None if model.condition is None else lopsided(model.condition, len(data), 1)
     return [Case(cls.__name__, lambda: cls(**arguments), data, condition, completion=False)]
 
 
+def _tiny(cls: type[Model]) -> tuple[Model, dict[str, Any]]:
+    """A small model and its arguments; default sizes too large for a tiny space become 2."""
+    arguments = _tiny_arguments(cls)
+    defaults = inspect.signature(cls.__init__).parameters.values()
+    sizes = {p.name: 2 for p in defaults if type(p.default) is int and p.default > 2}
+    reasons = []
+    for extra in ({}, sizes):
+        try:
+            return cls(**{**extra, **arguments}), {**extra, **arguments}
+        except (ValueError, TypeError) as error:
+            reasons.append(str(error))
+    raise ValueError(
+        f"cannot build a tiny {cls.__name__} from {arguments}: {reasons[0]}; give it a static "
+        "method cases() that returns a list of genus.testing.Case"
+    )
+
+
 def _tiny_arguments(cls: type[Model]) -> dict[str, Any]:
-    signature = inspect.signature(cls)
+    signature = inspect.signature(cls.__init__)
     arguments: dict[str, Any] = {}
-    for name, parameter in signature.parameters.items():
+    for name, parameter in list(signature.parameters.items())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if parameter.default is parameter.empty:
