@@ -1,1 +1,48 @@
-"""Evaluation."""
+"""Honest figures: functions of a model and data, chosen by what the model can answer."""
+
+from genus.evaluation.completion import completion_error, completion_floor, masks
+from genus.evaluation.energy_distance import energy_distance
+from genus.evaluation.evaluate import Effort, Report, evaluate
+from genus.evaluation.feature_network import Features, choose_features
+from genus.evaluation.features import probe_accuracy, probe_floor
+from genus.evaluation.figure import Figure
+from genus.evaluation.frechet import Moments, frechet_distance, frechet_figure
+from genus.evaluation.likelihood import Likelihood, density_kind, likelihood
+from genus.evaluation.neighbours import Manifold, manifold, nearest
+from genus.evaluation.reconstruction import reconstruction_error, reconstruction_floor
+from genus.evaluation.samples import Quality, Reference, nearest_real, sample_quality
+from genus.evaluation.speed import Speed, network_evaluations, num_parameters, sampling_speed
+
+__all__ = [
+    "Effort",
+    "Features",
+    "Figure",
+    "Likelihood",
+    "Manifold",
+    "Moments",
+    "Quality",
+    "Reference",
+    "Report",
+    "Speed",
+    "choose_features",
+    "completion_error",
+    "completion_floor",
+    "density_kind",
+    "energy_distance",
+    "evaluate",
+    "frechet_distance",
+    "frechet_figure",
+    "likelihood",
+    "manifold",
+    "masks",
+    "nearest",
+    "nearest_real",
+    "network_evaluations",
+    "num_parameters",
+    "probe_accuracy",
+    "probe_floor",
+    "reconstruction_error",
+    "reconstruction_floor",
+    "sample_quality",
+    "sampling_speed",
+]

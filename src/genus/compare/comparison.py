@@ -1,0 +1,316 @@
+"""Training and judging every family on one data set, under one budget each."""
+
+import json
+import math
+import shutil
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from genus.compare.families import FAMILIES, Family, chosen
+from genus.compare.pictures import draw_pictures, draw_real
+from genus.compare.plan import Plan, parse_budget
+from genus.compare.row import blank_row, finished_row
+from genus.compare.table import GrowingTable
+from genus.data import Dataset
+from genus.engine import Budget, checkpoint
+from genus.engine.loop import Precision, resolve_device
+from genus.evaluation import Effort, Features, Reference, choose_features, evaluate
+from genus.evaluation.speed import forget_peak_memory, peak_memory
+from genus.recipes import registry
+from genus.recipes.recipe import Recipe
+from genus.recipes.running import InterruptedRunError, train
+from genus.report import write_page
+from genus.spaces import Pixels
+
+__all__ = ["Comparison", "compare"]
+
+
+@dataclass
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        rows: one for each family, in the shape of ``results.json``.
+        folder: where everything was written.
+        interrupted: whether it was stopped; the same call goes on from there.
+    """
+
+    rows: list[dict[str, Any]]
+    folder: Path
+    interrupted: bool = False
+
+    @property
+    def results(self) -> Path:
+        """The figures as JSON."""
+        return self.folder / "results.json"
+
+    @property
+    def page(self) -> Path:
+        """The report, one file that opens offline."""
+        return self.folder / "index.html"
+
+    def table(self) -> str:
+        """Both tables as plain text."""
+        from genus.compare.table import plain_tables
+
+        return plain_tables(self.rows)
+
+
+def compare(
+    data: str | Path | Dataset = "mnist",
+    models: str | Sequence[str] = tuple(FAMILIES),
+    *,
+    budget: str | int | Budget = "60s",
+    out: str | Path = "report",
+    seed: int = 0,
+    view: str | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
+    console: Any = None,
+) -> Comparison:
+    """Trains the named families on one data set and shows what each can and cannot do.
+
+    Every family has the same budget, either of time or of training examples. A family that
+    fails keeps its reason and does not stop the others. Interrupted, even by a power cut, the
+    same call goes on where it stood: finished families are read back, the one that was being
+    trained continues from its last checkpoint.
+
+    Args:
+        data: name, path or data set.
+        models: names of families, comma-separated or as a sequence.
+        budget: of every family: "60s", "5m", "3 epochs", or a number of training examples.
+        out: the folder for ``index.html``, ``results.json`` and ``runs/``.
+        seed: of everything.
+        view: of the data, for all families; each recipe's own by default.
+        settings: of recipes by family, beside the families' own.
+        device: "auto" takes a GPU where there is one.
+        precision: "float32" or "bf16".
+        console: a rich console for progress and table; standard output by default.
+
+    Returns:
+        The rows, and where the report lies.
+
+    Raises:
+        ValueError: where a family, the budget or the data are unknown.
+    """
+    names = chosen(models)
+    given = {name: dict(values) for name, values in (settings or {}).items()}
+    for name in given:
+        if name not in names:
+            raise ValueError(f"settings are given for {name!r}, which does not take part")
+    plan = Plan(data, view, parse_budget(budget), seed, device, precision, given)
+    resolve_device(device)
+    session = _Session(plan, names, Path(out), GrowingTable(console))
+    return session.run()
+
+
+@dataclass
+class _Session:
+    """One call: the rows so far, and what families share."""
+
+    plan: Plan
+    names: list[str]
+    out: Path
+    shown: GrowingTable
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    features: Features | Literal["unknown"] | None = "unknown"
+    references: dict[str, Reference] = field(default_factory=dict)
+
+    def run(self) -> Comparison:
+        """All families in turn; whatever happens, what is known is written."""
+        self._look_at_data()
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.shown.begin(self.plan, len(self.names))
+        interrupted = False
+        for name in self.names:
+            try:
+                self.rows[name] = self._row(name)
+            except (KeyboardInterrupt, InterruptedRunError):
+                interrupted = True
+                self.rows[name] = self._unfinished(name, "stopped; the same command goes on")
+                break
+            self.shown.add(self.rows[name])
+            self._write()
+        for name in self.names:
+            if name not in self.rows:
+                self.rows[name] = self._unfinished(name, "not begun; the same command goes on")
+        self._write()
+        done = Comparison([self.rows[name] for name in self.names], self.out, interrupted)
+        self.shown.end(done.rows, done.page, done.results)
+        return done
+
+    def _look_at_data(self) -> None:
+        """Bad data are an error of the call, before anything is written."""
+        if not isinstance(self.plan.data, Dataset):
+            registry.data_for(registry.find(FAMILIES[self.names[0]].recipe), self.plan.data)
+
+    def _unfinished(self, name: str, reason: str) -> dict[str, Any]:
+        return blank_row(name, FAMILIES[name], "interrupted", reason)
+
+    def _row(self, name: str) -> dict[str, Any]:
+        """The stored row where nothing has changed, else a new one."""
+        family, folder = FAMILIES[name], self.out / "runs" / name
+        self.shown.say(name, "preparing")
+        clock = time.perf_counter()
+        try:
+            recipe, fingerprint = self._recipe(name, family)
+            stored = _stored(folder, fingerprint)
+            if stored is not None:
+                return stored
+            _make_ready(folder, fingerprint)
+            row = self._train_and_judge(name, family, recipe, folder)
+            content = {"fingerprint": fingerprint, "row": row}
+            checkpoint.write_json(folder / "row.json", content)
+        except InterruptedRunError:
+            raise
+        except Exception as error:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            row = blank_row(name, family, "failed", _one_line(error))
+            row["seconds"] = round(time.perf_counter() - clock, 2)
+        return row
+
+    def _recipe(self, name: str, family: Family) -> tuple[Recipe, dict[str, Any]]:
+        data = self.plan.data
+        if not isinstance(data, Dataset):
+            data = registry.data_for(registry.find(family.recipe), data, self.plan.view)
+        settings = {**family.settings, **self.plan.settings.get(name, {})}
+        recipe = registry.build(family.recipe, data, seed=self.plan.seed, **settings)
+        budget = self.plan.budget_for(recipe.data.train.num_examples)
+        fingerprint = self.plan.fingerprint(family.recipe, settings, recipe.data)
+        fingerprint |= {
+            "likelihood": [family.likelihood_effort, family.likelihood_examples],
+        }
+        return replace(recipe, budget=budget), json.loads(json.dumps(fingerprint))
+
+    def _train_and_judge(
+        self, name: str, family: Family, recipe: Recipe, folder: Path
+    ) -> dict[str, Any]:
+        position = f"{self.names.index(name) + 1}/{len(self.names)}"
+        self.shown.quiet()
+        forget_peak_memory()
+        progress = train(
+            recipe,
+            folder,
+            resume=True,
+            device=self.plan.device,
+            precision=self.plan.precision,
+            checkpoint_seconds=10.0,
+            console=self.shown.console,
+            label=f"{position} {name}",
+            samples=0,
+        )
+        memory = peak_memory()
+        self.shown.say(name, "evaluating")
+        reference = self._reference(recipe.data)
+        model = recipe.model.to("cpu") if not torch.cuda.is_available() else recipe.model
+        report = evaluate(
+            model,
+            recipe.data,
+            effort=_effort(family, self.plan.budget),
+            reference=reference,
+            seed=self.plan.seed,
+        )
+        row = finished_row(name, family, recipe, progress, report, memory)
+        row["budget"] = self.plan.budget_name()
+        row["seed"] = self.plan.seed
+        row["pictures"] = []
+        if report.samples is not None:
+            row["pictures"] = draw_pictures(
+                model,
+                recipe.data,
+                report.samples,
+                folder / "pictures",
+                reference=reference,
+                seed=self.plan.seed,
+            )
+        draw_real(recipe.data.base, folder / "pictures")
+        return row
+
+    def _reference(self, data: Dataset) -> Reference | None:
+        """Real data in the view of a family, and the features that all families share."""
+        if self.features == "unknown":
+            self.shown.say("features", "training the network that compares samples with data")
+            self.features = choose_features(
+                _finest(data), seed=self.plan.seed, folder=self.out / "runs"
+            )
+        if self.features is None or isinstance(self.features, str):
+            return None
+        key = json.dumps(data.base.space.to_config())
+        if key not in self.references:
+            self.references[key] = Reference(data, self.features)
+        found = self.references[key]
+        return found.for_view(data)
+
+    def _write(self) -> None:
+        rows = [self.rows[name] for name in self.names if name in self.rows]
+        checkpoint.write_json(self.out / "results.json", rows)
+        write_page(
+            self.out,
+            rows,
+            data=self.plan.data_name(),
+            budget=self.plan.budget_name(),
+            seed=self.plan.seed,
+        )
+
+
+def _finest(data: Dataset) -> Dataset:
+    """The data with all their levels where they are pictures."""
+    if data.kind == "image" and isinstance(data.stored_space, Pixels):
+        return data.viewed("pixels")
+    return data.base
+
+
+def _effort(family: Family, budget: Budget | int) -> Effort:
+    """Evaluation that costs no more than half of a short training does."""
+    seconds = math.inf
+    if isinstance(budget, Budget) and budget.seconds is not None:
+        seconds = budget.seconds
+    limit = min(15.0, max(2.0, seconds / 4))
+    return Effort(
+        likelihood_examples=family.likelihood_examples,
+        likelihood_effort=family.likelihood_effort,
+        likelihood_seconds=limit,
+        sample_seconds=limit,
+        completions=100,
+        speed_seconds=min(1.5, max(0.3, seconds / 20)),
+    )
+
+
+def _stored(folder: Path, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
+    """The finished row of an earlier call that asked for the same."""
+    path = folder / "row.json"
+    if not path.exists():
+        return None
+    try:
+        content = checkpoint.read_json(path)
+    except ValueError:
+        return None
+    same = content.get("fingerprint") == fingerprint and content["row"]["status"] == "done"
+    return content["row"] if same else None
+
+
+def _make_ready(folder: Path, fingerprint: dict[str, Any]) -> None:
+    """Keeps a half-trained run of the same request; clears what another one has left."""
+    note = folder / ".plan.json"
+    if note.exists() and json.loads(note.read_text(encoding="utf-8")) == fingerprint:
+        (folder / "error.txt").unlink(missing_ok=True)
+    elif folder.exists():
+        own = note.exists() or not any(folder.iterdir()) or (folder / "error.txt").exists()
+        if not own:
+            raise ValueError(f"{folder} holds other files; choose another folder with --out")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_json(note, fingerprint)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

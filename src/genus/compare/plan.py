@@ -1,0 +1,113 @@
+"""What a comparison was asked to do, so that a second call knows what is done already."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genus.data import Dataset
+from genus.engine import Budget
+from genus.version import __version__
+
+__all__ = ["Plan", "parse_budget"]
+
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The part of the request on which every row depends.
+
+    Attributes:
+        data: name, path or data set.
+        view: of the data, or None for each recipe's own.
+        budget: of every family; or a number of training examples.
+        seed: of everything.
+        device: to train on.
+        precision: "float32" or "bf16".
+        settings: of recipes, by family, beside those of the families' own.
+    """
+
+    data: str | Path | Dataset
+    view: str | None
+    budget: Budget | int
+    seed: int
+    device: str
+    precision: Any
+    settings: dict[str, dict[str, Any]]
+
+    def data_name(self) -> str:
+        """What a reader calls the data."""
+        return self.data.name if isinstance(self.data, Dataset) else str(self.data)
+
+    def budget_name(self) -> str:
+        """What a reader calls the budget."""
+        if isinstance(self.budget, int):
+            return f"{self.budget:,} examples"
+        parts = []
+        if self.budget.seconds is not None:
+            parts.append(f"{self.budget.seconds:g} s")
+        if self.budget.epochs is not None:
+            parts.append(f"{self.budget.epochs:g} epochs")
+        if self.budget.steps is not None:
+            parts.append(f"{self.budget.steps} steps")
+        return " or ".join(parts)
+
+    def budget_for(self, num_examples: int) -> Budget:
+        """The budget of a run over a training set of this size."""
+        if isinstance(self.budget, int):
+            return Budget(epochs=self.budget / num_examples)
+        return self.budget
+
+    def fingerprint(self, recipe: str, settings: dict[str, Any], data: Dataset) -> dict[str, Any]:
+        """Plain data that are equal where a stored row may be used again."""
+        budget: Any = self.budget
+        if isinstance(budget, Budget):
+            budget = [budget.epochs, budget.steps, budget.seconds]
+        return {
+            "version": __version__,
+            "recipe": recipe,
+            "settings": {name: _plain(value) for name, value in sorted(settings.items())},
+            "data": str(data.name),
+            "view": self.view,
+            "space": data.space.to_config(),
+            "examples": [data.train.num_examples, data.test.num_examples],
+            "budget": budget,
+            "seed": self.seed,
+            "device": str(self.device),
+            "precision": self.precision,
+        }
+
+
+def parse_budget(budget: str | int | float | Budget) -> Budget | int:
+    """A budget from ``"60s"``, ``"5m"``, ``"3 epochs"``, ``"500 steps"`` or ``"60000 examples"``.
+
+    A whole number (or ``"… examples"``) means training examples, the same for every family.
+
+    Raises:
+        ValueError: where it is none of these, or not positive.
+    """
+    wanted = "budget must be like '60s', '5m', '3 epochs', '500 steps' or '60000 examples'"
+    if isinstance(budget, Budget):
+        return budget
+    if isinstance(budget, bool) or not isinstance(budget, int | str):
+        raise ValueError(f"{wanted}, got {budget!r}")
+    text = f"{budget} examples" if isinstance(budget, int) else budget.strip().lower()
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([a-z]+)", text)
+    if match is None:
+        raise ValueError(f"{wanted}, got {budget!r}")
+    number, unit = float(match[1]), match[2]
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{wanted} and positive, got {budget!r}")
+    if unit in _UNITS:
+        return Budget(seconds=number * _UNITS[unit])
+    if unit in ("epoch", "epochs"):
+        return Budget(epochs=number)
+    if unit in ("step", "steps", "example", "examples") and number == int(number):
+        return Budget(steps=int(number)) if unit.startswith("step") else int(number)
+    raise ValueError(f"{wanted}, got {budget!r}")
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,104 @@
+"""How far a model's samples are from real data, beside how far real data are from themselves."""
+
+import copy
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from genus.data import Dataset
+from genus.evaluation.energy_distance import energy_distance
+from genus.evaluation.feature_network import Features
+from genus.evaluation.figure import Figure
+from genus.evaluation.frechet import Moments, frechet_figure
+from genus.evaluation.neighbours import Manifold, manifold, nearest
+from genus.evaluation.units import samples_to_units, to_units
+
+__all__ = ["Quality", "Reference", "nearest_real", "sample_quality"]
+
+MOST_MANIFOLD = 2048
+MOST_REFERENCE = 10_000
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Figures of samples, each beside that of as many real, held-out data.
+
+    Attributes:
+        fid: Fréchet distance of the features from those of the test set.
+        fid_floor: the same of real training data.
+        manifold: precision, recall, density and coverage in the features.
+        manifold_floor: the same of real training data.
+        energy_distance: for points of a few dimensions, in their own unit; else None.
+        energy_floor: the same of real training data.
+        feature_network: what the features are.
+        feature_accuracy: of the classifier behind them, where there is one.
+    """
+
+    fid: Figure
+    fid_floor: Figure
+    manifold: Manifold
+    manifold_floor: Manifold
+    energy_distance: float | None
+    energy_floor: float | None
+    feature_network: str
+    feature_accuracy: float | None
+
+
+class Reference:
+    """The real data of one view: the test set to compare with, training data for the floor.
+
+    Args:
+        data: the view that a model learnt; its samples are compared with real data seen alike.
+        features: fitted to the data set.
+    """
+
+    def __init__(self, data: Dataset, features: Features) -> None:
+        self.data, self.features = data, features
+        base = data.base
+        most = min(MOST_REFERENCE, base.test.num_examples)
+        self.test = to_units(base, base.materialise("test", most))
+        count = min(MOST_REFERENCE, base.train.num_examples)
+        self.train = to_units(base, base.materialise("train", count))
+        self.test_features = features(self.test)
+        self.train_features = features(self.train)
+        self.moments = Moments.of(self.test_features)
+
+    def for_view(self, data: Dataset) -> "Reference":
+        """The same real data for another view of them, such as the dequantised one."""
+        if data.base.space != self.data.base.space:
+            raise ValueError(f"{data.base.space} and {self.data.base.space} look different")
+        twin = copy.copy(self)
+        twin.data = data
+        return twin
+
+
+def sample_quality(samples: Tensor, reference: Reference, *, seed: int = 0) -> Quality:
+    """Compares samples (as the model drew them) with real data.
+
+    The floor is that of as many real training data; where the training set is smaller than the
+    samples, of all of it.
+    """
+    drawn = samples_to_units(reference.data, samples)
+    seen = reference.features(drawn)
+    real = reference.train_features[: len(seen)]
+    near = min(MOST_MANIFOLD, len(seen), len(reference.test_features))
+    test = reference.test_features[:near]
+    flat_test, flat_train = reference.test.flatten(1), reference.train.flatten(1)
+    few = flat_test.shape[1] <= 16
+    return Quality(
+        fid=frechet_figure(seen, reference.moments, seed=seed, warn=False),
+        fid_floor=frechet_figure(real, reference.moments, seed=seed, warn=False),
+        manifold=manifold(test, seen[:near]),
+        manifold_floor=manifold(test, real[:near]),
+        energy_distance=energy_distance(drawn.flatten(1), flat_test) if few else None,
+        energy_floor=energy_distance(flat_train[: len(drawn)], flat_test) if few else None,
+        feature_network=reference.features.name,
+        feature_accuracy=reference.features.accuracy,
+    )
+
+
+def nearest_real(samples: Tensor, reference: Reference) -> tuple[Tensor, Tensor]:
+    """The nearest training datum of every sample, in the unit of the data set, and how far."""
+    drawn = samples_to_units(reference.data, samples).flatten(1)
+    distance, index = nearest(drawn, reference.train.flatten(1))
+    return reference.train[index[:, 0]], distance[:, 0] / drawn.shape[1] ** 0.5

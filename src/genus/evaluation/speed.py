@@ -1,0 +1,133 @@
+"""What a model costs: draws a second, network evaluations, parameters, memory."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from genus.model import Model
+
+__all__ = [
+    "Speed",
+    "forget_peak_memory",
+    "network_evaluations",
+    "num_parameters",
+    "peak_memory",
+    "sampling_speed",
+]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast samples come.
+
+    Attributes:
+        samples_per_second: after warm-up.
+        batch_size: draws at once; small batches cost some samplers dearly.
+        num_samples: how many were drawn and timed.
+    """
+
+    samples_per_second: float
+    batch_size: int
+    num_samples: int
+
+
+def sampling_speed(
+    model: Model,
+    *,
+    batch_size: int = 256,
+    seconds: float = 1.5,
+    seed: int = 0,
+    draw: Callable[[int, int], object] | None = None,
+) -> Speed:
+    """Draws a second in batches of the largest power of two that a few seconds allow.
+
+    One draw warms up; the batch then doubles until one batch takes about half of ``seconds``
+    or ``batch_size`` is reached, and batches of that size are timed.
+
+    Args:
+        model: whose ``sample`` is timed.
+        batch_size: the largest batch.
+        seconds: roughly how long to measure.
+        seed: of the draws.
+        draw: from a number and a seed to that many draws; ``model.sample`` without condition
+            by default.
+    """
+    take = draw or (lambda n, key: model.sample(n, seed=key))
+    take(1, seed)
+    size, clock = 1, 0.0
+    while size < batch_size and clock < seconds / 4:
+        size *= 2
+        clock = _timed(lambda n=size: take(n, seed), model)  # type: ignore[misc]
+    drawn, spent = 0, 0.0
+    while spent < seconds:
+        spent += _timed(lambda: take(size, seed + 1), model)
+        drawn += size
+    return Speed(drawn / spent, size, drawn)
+
+
+def _timed(action: Callable[[], object], model: Model) -> float:
+    on_gpu = model.example.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    action()
+    if on_gpu:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def network_evaluations(model: Model, action: Callable[[], object]) -> int:
+    """How often ``action`` passes through the model's most used layer, one after another.
+
+    Layers are the modules that hold parameters of their own. A model that is no composition of
+    layers counts as one evaluation.
+    """
+    calls: Counter[nn.Module] = Counter()
+    layers = [
+        module
+        for module in model.modules()
+        if module is not model and next(module.parameters(recurse=False), None) is not None
+    ]
+    hooks = [layer.register_forward_pre_hook(lambda m, _: calls.update([m])) for layer in layers]
+    try:
+        action()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(calls.values(), default=1)
+
+
+def num_parameters(model: nn.Module) -> int:
+    """How many numbers the model has learnt."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def forget_peak_memory() -> None:
+    """Lets the peak start anew, where the system can do that."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory() -> int | None:
+    """The peak since :func:`forget_peak_memory` in bytes: on the GPU, else of this process.
+
+    The latter holds everything that is loaded, the data and the libraries among it; None where
+    the system does not tell.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return None
+    return int(peak.split()[1]) * 1024

@@ -1,0 +1,178 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from genus.data.dataset import Dataset
+from genus.engine import Algorithm, Descend
+from genus.evaluation.figure import mean_figure
+from genus.evaluation.likelihood import bits_per_dim, likelihood
+from genus.model import Estimate, Estimated, Exact, LowerBound, Model
+from genus.models import GAN, PPCA, RBM
+from genus.spaces import Binary, Real, Space
+
+
+class Uniform(Exact):
+    """The uniform density on [0, 1]^D."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.space = space
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def algorithm(self) -> Algorithm:
+        return Descend(lambda model, batch: {"loss": model.unused.sum()})
+
+    def _log_prob(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        inside = ((x >= 0) & (x <= 1)).flatten(1).all(1)
+        return torch.where(inside, 0.0, -math.inf)
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        return torch.rand(n, *self.space.shape)
+
+
+class Bounded(LowerBound):
+    """A bound that says how much effort reached it: −1/effort plus noise with mean zero."""
+
+    effort = 4
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.space = space
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    algorithm = Uniform.algorithm
+    _sample = Uniform._sample
+
+    def _lower_bound(self, x: Tensor, condition: Tensor | None, effort: int) -> Tensor:
+        return torch.randn(len(x)) - 10.0 / effort
+
+
+class Estimating(Estimate):
+    """An estimate whose standard error all data share, as that of log Z is."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.space = space
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    algorithm = Uniform.algorithm
+    _sample = Uniform._sample
+
+    def _estimate(self, x: Tensor, condition: Tensor | None, effort: int) -> Estimated:
+        return Estimated(torch.full((len(x),), -3.0), torch.full((len(x),), 0.7))
+
+
+def test_the_sign_follows_from_the_type(points: Dataset) -> None:
+    space = points.space
+    models: dict[str, Model] = {
+        "=": PPCA(Real((4,)), 2),
+        ">=": Bounded(space),
+        "~": Estimating(space),
+    }
+    for sign, model in models.items():
+        found = likelihood(model, points)
+        assert found is not None
+        assert found.nats.sign == sign
+    assert likelihood(GAN(Real((4,)), num_latent=2), points) is None
+
+
+def test_ppca_equals_the_dense_gaussian_with_its_standard_error(points: Dataset) -> None:
+    model = PPCA(Real((4,)), 2).fit(points.train).double()
+    test = points.materialise("test").double()
+    covariance = model.loadings @ model.loadings.T + model.variance * torch.eye(4)
+    dense = torch.distributions.MultivariateNormal(model.mean, covariance).log_prob(test)
+    found = likelihood(model, points, batch_size=7)
+    assert found is not None
+    assert found.nats.value == pytest.approx(float(dense.mean()), rel=1e-9)
+    assert found.nats.standard_error == pytest.approx(float(dense.std()) / 600**0.5, rel=1e-6)
+    assert found.bits_per_dim.value == pytest.approx(float(-dense.mean()) / (4 * math.log(2)))
+    assert (found.kind, found.effort, found.nats.num_examples) == ("exact", None, 600)
+
+
+def test_the_uniform_density_of_dequantised_levels_is_exactly_the_uniform_mass(
+    stripes: Dataset,
+) -> None:
+    data = stripes.dequantised()
+    found = likelihood(Uniform(data.space), data)
+    assert found is not None
+    assert found.nats.value == pytest.approx(-30 * math.log(16), rel=1e-12)
+    assert found.bits_per_dim.value == pytest.approx(4.0, rel=1e-12)
+    assert found.space == "16 levels, dequantised"
+    assert "from below" in found.nats.note
+
+
+def test_a_density_of_dequantised_data_bounds_the_mass_of_the_levels(stripes: Dataset) -> None:
+    # p(level) of a factorised piecewise-constant density is known: the mean over u of the
+    # corrected log density is at most its log
+    data = stripes.dequantised()
+    torch.manual_seed(0)
+    model = PPCA(Real((1, 5, 6)), 3).fit(data.train).double()
+    x = data.base.materialise("test", 4)
+    levels = x.double().unsqueeze(1)
+    u = torch.rand(4, 20_000, 1, 5, 6, dtype=torch.float64)
+    densities = model.log_prob(((levels + u) / 16).flatten(0, 1)).reshape(4, -1)
+    mass = densities.logsumexp(1) - math.log(20_000) + data.log_volume
+    bound = densities.mean(1) + data.log_volume
+    assert bool((bound <= mass).all())
+    assert bool((mass < 0).all())
+
+
+def test_effort_seed_and_time_are_as_stated(points: Dataset) -> None:
+    model = Bounded(points.space)
+    small, large = (likelihood(model, points, effort=e, seed=1) for e in (2, 50))
+    assert small is not None
+    assert large is not None
+    assert large.nats.value - small.nats.value == pytest.approx(5.0 - 0.2)
+    assert large.effort == 50
+    again = likelihood(model, points, effort=50, seed=1)
+    other = likelihood(model, points, effort=50, seed=2)
+    assert again == large
+    assert other is not None
+    assert other.nats.value != large.nats.value
+    hurried = likelihood(model, points, batch_size=10, seconds=0.0)
+    assert hurried is not None
+    assert hurried.nats.num_examples == 10
+    assert hurried.bits_per_dim.sign == "<="
+
+
+def test_the_shared_error_of_an_estimate_is_not_averaged_away(points: Dataset) -> None:
+    found = likelihood(Estimating(points.space), points)
+    assert found is not None
+    assert found.nats.standard_error == pytest.approx(0.7)
+
+
+def test_ais_and_its_reverse_bracket_the_enumerated_rbm(bits: Dataset) -> None:
+    # 18 hidden units, beyond what the model sums by itself; each side strays past the truth
+    # by more than 3 of its standard errors plus 0.1 nat less than once in 300 runs
+    torch.manual_seed(1)
+    model = RBM(Binary((20,)), 18, num_temperatures=300)
+    with torch.no_grad():
+        model.weights.copy_(torch.randn(20, 18) * 0.8)
+        model.hidden_bias.copy_(torch.randn(18) - 1.0)
+    truth = -model.free_energy(bits.materialise("test")).double() - model.log_partition_exact()
+    found = likelihood(model, bits, effort=200)
+    assert found is not None
+    assert found.reverse is not None
+    assert found.nats.sign == "~"
+    forward_error, reverse_error = found.nats.standard_error, found.reverse.standard_error
+    assert forward_error is not None
+    assert reverse_error is not None
+    assert abs(found.nats.value - float(truth.mean())) < 3 * forward_error + 0.1
+    assert found.reverse.value < float(truth.mean()) + 3 * reverse_error + 0.1
+    assert abs(found.reverse.value - float(truth.mean())) < 2.0
+
+
+def test_an_rbm_whose_partition_is_exact_needs_no_reverse(bits: Dataset) -> None:
+    found = likelihood(RBM(Binary((20,)), 5), bits)
+    assert found is not None
+    assert found.reverse is None
+
+
+def test_bits_turn_the_sign_of_a_bound() -> None:
+    figure = mean_figure(torch.tensor([-8.0, -10.0]), ">=")
+    bits = bits_per_dim(figure, 3)
+    assert bits.sign == "<="
+    assert bits.value == pytest.approx(3 / math.log(2))
+    assert str(figure) == "≥ -9 ± 1"
