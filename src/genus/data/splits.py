@@ -1,0 +1,47 @@
+"""Which examples train, validate and test: fixed rules, the same on every machine."""
+
+import torch
+from torch import Tensor
+
+from genus.engine.seeding import address
+
+__all__ = ["by_position", "shuffled"]
+
+
+def shuffled(
+    n: int, *, valid_fraction: float = 0.1, test_fraction: float = 0.1
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of train, valid and test: parts of one fixed permutation of 0 … n − 1.
+
+    The permutation follows from n alone. Each part receives at least one row.
+
+    Raises:
+        ValueError: where a fraction is out of range or a part would be empty.
+    """
+    sizes = _sizes(n, valid_fraction, test_fraction)
+    generator = torch.Generator().manual_seed(address(0, "split", n))
+    train, valid, test = torch.randperm(n, generator=generator).split(sizes)
+    # ascending rows read files in their order on disk; training shuffles anyway
+    return train.sort().values, valid.sort().values, test.sort().values
+
+
+def by_position(
+    n: int, *, valid_fraction: float = 0.05, test_fraction: float = 0.05
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of train, valid and test in this order, for data in which neighbours depend."""
+    train, valid, test = torch.arange(n).split(_sizes(n, valid_fraction, test_fraction))
+    return train, valid, test
+
+
+def _sizes(n: int, valid_fraction: float, test_fraction: float) -> list[int]:
+    fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
+    for name, value in fractions.items():
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must lie between 0 and 1, got {value}")
+    valid, test = max(1, round(n * valid_fraction)), max(1, round(n * test_fraction))
+    if n - valid - test < 1:
+        raise ValueError(
+            f"{n} examples cannot be split into train, valid ({valid}) and test ({test}); "
+            "give more examples or smaller valid_fraction and test_fraction"
+        )
+    return [n - valid - test, valid, test]
