@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from genus.version import __version__
 
 if TYPE_CHECKING:
-    from genus import data, models, spaces
+    from genus import data, models, recipes, spaces
+    from genus.compare import compare
     from genus.engine.budget import Budget
     from genus.model import Model
-    from genus.models.registry import load
+    from genus.models.sharing import load, pull, push
     from genus.spaces import Binary, Categorical, Pixels, Real, Sequence
 
 _HOMES = {
@@ -24,9 +25,21 @@ _HOMES = {
     "Sequence": "genus.spaces",
     "Budget": "genus.engine.budget",
     "Model": "genus.model",
-    "load": "genus.models.registry",
+    "load": "genus.models.sharing",
+    "pull": "genus.models.sharing",
+    "push": "genus.models.sharing",
 }
-_MODULES = ("data", "engine", "evaluation", "model", "models", "recipes", "spaces", "testing")
+_MODULES = (
+    "compare",
+    "data",
+    "engine",
+    "evaluation",
+    "model",
+    "models",
+    "recipes",
+    "spaces",
+    "testing",
+)
 
 __all__ = [
     "Binary",
@@ -37,9 +50,13 @@ __all__ = [
     "Real",
     "Sequence",
     "__version__",
+    "compare",
     "data",
     "load",
     "models",
+    "pull",
+    "push",
+    "recipes",
     "spaces",
 ]
 

@@ -1,0 +1,63 @@
+"""``genus compare``: every family on one data set under one budget: the honest table."""
+
+import sys
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from genus.cli.options import Device, Json, Seed, View
+from genus.cli.output import print_json
+
+__all__ = ["command"]
+
+ALL = "ppca,rbm,made,pixelcnn,vae,gan,diffusion"
+
+
+def command(
+    data: Annotated[str, tyro.conf.arg(metavar="NAME|PATH", help="Data set or path.")] = "mnist",
+    models: Annotated[
+        str, tyro.conf.arg(metavar="A,B,...", help="Families, in order of the table.")
+    ] = ALL,
+    budget: Annotated[
+        str, tyro.conf.arg(help="Of each family: 60s, 5m, 3epochs, 60000examples.")
+    ] = "60s",
+    view: View = None,
+    out: Annotated[str, tyro.conf.arg(metavar="DIR", help="Folder of the report.")] = "report",
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Literal["float32", "bf16"] = "float32",
+    json: Json = False,
+) -> int:
+    """Trains several families on one data set, each under the same budget, and compares them.
+
+    Prints the table as it grows and writes DIR/index.html and DIR/results.json. Stopped in any
+    way, the same command goes on where it was.
+
+    Args:
+        data: name of a data set, or path of your own data.
+        models: the families.
+        budget: of each family.
+        view: of images.
+        out: folder of the report.
+        seed: of everything random.
+        device: where to train.
+        precision: bf16 is faster where the hardware knows it.
+        json: print the rows as JSON; the table then goes to standard error.
+    """
+    from genus.compare import compare
+
+    done = compare(
+        data,
+        models,
+        budget=budget,
+        view=view,
+        out=out,
+        seed=seed,
+        device=device,
+        precision=precision,
+        console=Console(file=sys.stderr if json else sys.stdout),
+    )
+    if json:
+        print_json(done.rows)
+    return 0 if all(row["status"] == "done" for row in done.rows) else 1

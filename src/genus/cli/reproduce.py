@@ -1,0 +1,69 @@
+"""``genus reproduce``: a recipe at its full budget, judged and recorded."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from genus import recipes
+from genus.cli.evaluate import judge
+from genus.cli.options import Device, Folder, Json, Seed
+from genus.cli.output import print_json, progress_console, say
+from genus.cli.train import BudgetText, RecipeName, Settings, default_folder, prepare
+from genus.engine.loop import resolve_device
+from genus.evaluation import Effort
+from genus.recipes.budgets import parse_budget
+from genus.recipes.results import write_results
+from genus.recipes.runs import open_run
+
+__all__ = ["command"]
+
+ALL = 10**9
+
+
+def command(
+    recipe: RecipeName,
+    settings: Settings = (),
+    budget: BudgetText = None,
+    n: Annotated[
+        int, tyro.conf.arg(name="num", aliases=("-n",), help="Test examples; all by default.")
+    ] = ALL,
+    seed: Seed = 0,
+    device: Device = "auto",
+    out: Folder = None,
+    results: str = "results",
+    json: Json = False,
+) -> None:
+    """Trains a recipe on its own data at its full budget, evaluates it and records the figures.
+
+    Called again it goes on with a run that was stopped.
+
+    Args:
+        recipe: name of a recipe.
+        settings: of the recipe.
+        budget: another one than the recipe's.
+        n: test examples for the likelihood.
+        seed: of everything random.
+        device: where to train.
+        out: the run folder.
+        results: folder for RECIPE.json.
+        json: print the record as JSON.
+    """
+    limit = None if budget is None else parse_budget(budget)
+    built = prepare(recipe, None, None, settings, seed)
+    if limit is not None:
+        built = dataclasses.replace(built, budget=limit)
+    folder = default_folder(recipe, None) if out is None else Path(out)
+    recipes.train(built, folder, resume=True, device=device, console=progress_console())
+    opened = open_run(folder, device=str(resolve_device(device)))
+    spend = Effort(
+        likelihood_examples=n, likelihood_seconds=3600.0, samples=10_000, sample_seconds=600.0
+    )
+    record, _ = judge(opened, None, None, spend, seed)
+    record["command"] = f"genus reproduce {recipe} --seed {seed}"
+    path = write_results(Path(results), record)
+    if json:
+        print_json(record)
+    else:
+        say(f"{path}")

@@ -1,0 +1,67 @@
+"""Boltzmann machines."""
+
+from typing import Literal
+
+from genus.data import Dataset
+from genus.engine import Budget, Descend, Optimiser
+from genus.engine.algorithm import Objective
+from genus.models.boltzmann import RBM
+from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
+from genus.recipes.recipe import Entry, Published, Recipe
+from genus.recipes.suits import need_binary
+
+__all__ = ["ENTRIES", "rbm"]
+
+MOST_FOR_MEAN = 10_000
+
+
+def rbm(
+    data: Dataset,
+    *,
+    num_hidden: int = 500,
+    chains: Literal["persistent", "from data"] = "persistent",
+    num_chains: int = 100,
+    k: int = 1,
+    learning_rate: float = 0.05,
+    momentum: float = 0.5,
+    weight_decay: float = 0.0,
+    batch_size: int = 100,
+) -> Recipe:
+    """A restricted Boltzmann machine by (persistent) contrastive divergence."""
+    model = RBM(need_binary(data, "rbm-500"), num_hidden)
+    model.set_visible_bias(data.materialise("train", MOST_FOR_MEAN).mean(0))
+    objective: Objective = ContrastiveDivergence(k)
+    if chains == "persistent":
+        objective = PersistentContrastiveDivergence(k, num_chains)
+    algorithm = Descend(
+        objective,
+        Optimiser(
+            "sgd",
+            learning_rate=learning_rate,
+            betas=(momentum, 0.0),
+            weight_decay=weight_decay,
+            schedule="linear",
+        ),
+        batch_size=batch_size,
+        budget=Budget(epochs=20),
+    )
+    return Recipe("rbm-500", model, data, algorithm, algorithm.budget)
+
+
+ENTRIES = (
+    Entry(
+        "rbm-500",
+        family="boltzmann",
+        summary="500 hidden units, persistent contrastive divergence",
+        data="mnist",
+        view="binary",
+        function=rbm,
+        source="Hinton 2002; Tieleman 2008",
+        published={
+            "log_likelihood": Published(
+                -86.34, "~", "mnist, binarised", "Salakhutdinov & Murray 2008, CD-25, AIS"
+            )
+        },
+        model="RBM",
+    ),
+)

@@ -1,0 +1,83 @@
+"""What a recipe is: a named point in the house, ready to be trained."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from genus.data import Dataset
+from genus.data.dataset import View
+from genus.engine import Algorithm, Budget
+from genus.model import Model
+
+__all__ = ["Entry", "Published", "Recipe"]
+
+Sign = Literal["=", ">=", "<=", "~"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model, the data it shall learn, and how.
+
+    Attributes:
+        name: of the recipe.
+        model: built, not trained.
+        data: in the view that the model needs; ``data.train`` lies in ``model.space``.
+        algorithm: how it learns.
+        budget: how long it learns.
+        seed: of initialisation, order and draws.
+        settings: what was asked for beside the defaults.
+        loading: options with which the data were loaded, such as ``resize``.
+    """
+
+    name: str
+    model: Model
+    data: Dataset
+    algorithm: Algorithm
+    budget: Budget
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    loading: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure that others reached.
+
+    Attributes:
+        value: in the units of the metric.
+        sign: "=" exact, ">=" a lower bound, "<=" an upper bound, "~" an estimate.
+        data: the data set and, where it matters, the binarisation.
+        source: who measured it.
+    """
+
+    value: float
+    sign: Sign
+    data: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the recipe book.
+
+    Attributes:
+        name: by which the command line knows it.
+        family: of its model.
+        summary: one line.
+        data: the data set it is made for.
+        view: of that data set, or None for the set's own.
+        function: from a data set and settings to a recipe.
+        source: the paper.
+        published: figures to compare with, by metric.
+        model: name of the model class.
+    """
+
+    name: str
+    family: str
+    summary: str
+    data: str
+    view: View | None
+    function: Callable[..., Recipe]
+    source: str
+    published: Mapping[str, Published] = field(default_factory=dict)
+    model: str = ""
