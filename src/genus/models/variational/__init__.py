@@ -1,1 +1,5 @@
 """Variational models."""
+
+from genus.models.variational.vae import VAE
+
+__all__ = ["VAE"]
