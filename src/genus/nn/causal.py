@@ -15,10 +15,10 @@ from torch.nn import functional as F
 __all__ = ["CausalWalk", "GatedCausalNetwork", "gate"]
 
 
-def gate(x: Tensor, dim: int = 1) -> Tensor:
-    """tanh(a) · σ(b) of the two halves of x."""
-    a, b = x.chunk(2, dim)
-    return a.tanh() * b.sigmoid()
+def gate(x: Tensor) -> Tensor:
+    """2 tanh(a) σ(2b) of the two halves of x, by 2σ(2b) = 1 + tanh(b) with one function call."""
+    a, b = x.tanh().chunk(2, 1)
+    return torch.addcmul(a, a, b)
 
 
 class VerticalConv(nn.Conv2d):
@@ -33,15 +33,16 @@ class VerticalConv(nn.Conv2d):
 
     def __init__(self, inputs: int, outputs: int, reach: int, *, strict: bool) -> None:
         rows = reach if strict else reach + 1
-        self.reach = reach
-        super().__init__(inputs, outputs, (rows, 2 * reach + 1), padding=reach)
+        super().__init__(inputs, outputs, (rows, 2 * reach + 1))
+        self.reach, self.strict = reach, strict
 
     def forward(self, x: Tensor) -> Tensor:
-        """All rows; the padding below, which convolutions add unasked, is cut off."""
-        return super().forward(x)[:, :, : x.shape[2]]
+        """All rows."""
+        above = x[:, :, :-1] if self.strict else x
+        return self.last_row(F.pad(above, (0, 0, self.reach, 0)))
 
     def last_row(self, window: Float[Tensor, "row feature tall width"]) -> Tensor:
-        """The output for one row, given the rows that it sees."""
+        """The rows whose whole reach lies in the window: one, where it is no taller than that."""
         return F.conv2d(window, self.weight, self.bias, padding=(0, self.reach))
 
 
@@ -59,7 +60,7 @@ class HorizontalConv(nn.Conv2d):
         seen = sources < targets[:, None] if strict else sources <= targets[:, None]
         self.sees_itself = bool(seen.any())
         columns = reach + 1 if self.sees_itself else reach
-        super().__init__(len(sources), len(targets), (1, columns), padding=(0, reach))
+        super().__init__(len(sources), len(targets), (1, columns))
         self.reach = reach
         mask = None
         if self.sees_itself and not bool(seen.all()):
@@ -75,8 +76,9 @@ class HorizontalConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """All columns."""
-        out = self._conv_forward(x, self.masked_weight, self.bias)
-        return out[:, :, :, : x.shape[3]]
+        left = x if self.sees_itself else x[:, :, :, :-1]
+        padded = F.pad(left, (self.reach, 0)) if self.reach else left
+        return F.conv2d(padded, self.masked_weight, self.bias)
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """The bias, and the weight as a matrix from (column, feature), for one pixel at a time."""
@@ -219,10 +221,12 @@ class GatedCausalNetwork(nn.Module):
         given: Float[Tensor, "batch given"] | None = None,
     ) -> Float[Tensor, "batch parameter channel height width"]:
         """The parameters of every entry."""
-        v = h = features.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        v = h = features.flatten(1, 2)
         skips = []
         for level, layer in enumerate(self.layers):
             v, h, skip = layer(v, h, given, None if level else self.places)
+            if level == 0:
+                v, h, skip = (x.contiguous(memory_format=torch.channels_last) for x in (v, h, skip))
             skips.append(skip)
         last = sum(skips[1:], skips[0]) if self.num_skip else h
         out = self.output(self.mix(last.relu()).relu())

@@ -99,6 +99,10 @@ class MADE(Exact, Completes):
         parameters = self.predict(x, order, condition)
         return self.head.log_prob(parameters, x.flatten(1)).sum(1)
 
+    def walk(self, n: int, condition: Tensor | None = None, order: int = 0) -> MaskedWalk:
+        """A pass over the entries of ``n`` data, one after the other in one of the orders."""
+        return MaskedWalk(self.network, order, n, self._given(condition))
+
     def _log_prob(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, " batch"]:
         orders = torch.arange(self.num_orders, device=x.device).split(1)
         parts = [self.log_prob_in_order(x, order, condition) for order in orders]
@@ -106,37 +110,33 @@ class MADE(Exact, Completes):
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
         orders = torch.randint(self.num_orders, (n,))
-        given = self._given(condition)
         x = torch.empty(n, self.space.num_dimensions).to(self.example)
         x = x if self.space.dtype is None else x.to(self.space.dtype)
         for order in orders.unique().tolist():
             rows = (orders == order).nonzero().squeeze(1).to(x.device)
-            walk = MaskedWalk(
-                self.network, order, len(rows), None if given is None else given[rows]
-            )
+            walk = self.walk(len(rows), None if condition is None else condition[rows], order)
             drawn = particles.draw(walk, self.head, self._features)
             x[rows[:, None], torch.tensor(walk.entries, device=x.device)] = drawn.to(x.dtype)
         return x.reshape(n, *self.space.shape)
 
     def _complete(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
-        given = self._given(condition)
         size = max(1, MOST_ROWS // self.num_particles)
         chunks = torch.arange(len(x), device=x.device).split(size)
         done = [
             self._complete_rows(
                 x[rows].flatten(1),
                 observed[rows].flatten(1),
-                None if given is None else given[rows],
+                None if condition is None else condition[rows],
             )
             for rows in chunks
         ]
         return torch.cat(done).reshape(x.shape)
 
-    def _complete_rows(self, x: Tensor, observed: Tensor, given: Tensor | None) -> Tensor:
+    def _complete_rows(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
         """p(missing | observed) = Σ_k p(k | observed) p_k(missing | observed)."""
         answers, evidence = [], []
         for order in range(self.num_orders):
-            walk = MaskedWalk(self.network, order, len(x), given)
+            walk = self.walk(len(x), condition, order)
             back = torch.tensor(walk.entries, device=x.device)
             done = particles.complete(
                 walk,

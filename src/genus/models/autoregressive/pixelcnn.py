@@ -32,7 +32,7 @@ class PixelCNN(Exact, Completes):
         num_layers: gated layers.
         kernel: odd width of the kernels.
         first_kernel: odd width of the first layer's, which is cheap and may be large.
-        num_skip: features of the skip connections; None as many as ``channels``, 0 for none.
+        num_skip: features of the skip connections; 0 for none.
         residual: whether the horizontal layers have residual connections.
         positional: whether the first layer has a learnt map of places.
         head: distribution of an entry, see :func:`genus.distributions.head`.
@@ -53,10 +53,10 @@ class PixelCNN(Exact, Completes):
         space: Space,
         *,
         channels: int = 32,
-        num_layers: int = 7,
+        num_layers: int = 5,
         kernel: int = 3,
-        first_kernel: int = 7,
-        num_skip: int | None = None,
+        first_kernel: int = 15,
+        num_skip: int = 0,
         residual: bool = True,
         positional: bool = True,
         head: distributions.HeadKind = "default",
@@ -68,7 +68,6 @@ class PixelCNN(Exact, Completes):
         if len(space.shape) != 3:
             raise ValueError(f"space must have shape (channel, height, width), got {space.shape}")
         least = space.shape[0]
-        num_skip = channels if num_skip is None else num_skip
         if channels < least or 0 < num_skip < least or num_skip < 0:
             raise ValueError(
                 f"channels and num_skip must be at least the image's {least} channels, "
@@ -114,24 +113,26 @@ class PixelCNN(Exact, Completes):
         parameters: Tensor = self.network(self._features(x), self._given(condition))
         return parameters
 
+    def walk(self, n: int, condition: Tensor | None = None) -> CausalWalk:
+        """A pass over the entries of ``n`` images, one after the other."""
+        return CausalWalk(self.network, n, self._given(condition))
+
     def _log_prob(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, " batch"]:
         return self.head.log_prob(self.predict(x, condition), x).flatten(1).sum(1)
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        given = self._given(condition)
         drawn = []
         for rows in torch.arange(n, device=self.example.device).split(MOST_ROWS):
-            walk = CausalWalk(self.network, len(rows), None if given is None else given[rows])
+            walk = self.walk(len(rows), None if condition is None else condition[rows])
             drawn.append(particles.draw(walk, self.head, self._features))
         return self._from_raster(torch.cat(drawn))
 
     def _complete(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
-        given = self._given(condition)
         known, seen = self._to_raster(x), self._to_raster(observed)
         size = max(1, MOST_ROWS // self.num_particles)
         done = []
         for rows in torch.arange(len(x), device=x.device).split(size):
-            walk = CausalWalk(self.network, len(rows), None if given is None else given[rows])
+            walk = self.walk(len(rows), None if condition is None else condition[rows])
             answer = particles.complete(
                 walk, self.head, self._features, known[rows], seen[rows], self.num_particles
             )
