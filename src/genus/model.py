@@ -32,7 +32,7 @@ from genus.engine.algorithm import Algorithm
 from genus.engine.batches import Source, Tensors
 from genus.engine.budget import Budget
 from genus.engine.loop import Callback, Precision, run
-from genus.engine.seeding import seeded
+from genus.engine.seeding import address, seeded
 from genus.spaces import Space
 from genus.version import __version__
 
@@ -151,10 +151,13 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
                 f"the model is conditioned on {self.condition} but the data carry "
                 f"{source.condition or 'no labels'}; give condition=..."
             )
+        if algorithm is None:
+            with seeded(address(seed, "algorithm"), self.example.device):
+                algorithm = self.algorithm()
         run(
             self,
             source,
-            algorithm or self.algorithm(),
+            algorithm,
             budget=budget,
             seed=seed,
             callbacks=callbacks,

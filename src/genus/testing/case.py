@@ -94,7 +94,8 @@ class Case:
 
     def learner(self, model: Model) -> Algorithm:
         """The algorithm, with batches small enough for several steps an epoch."""
-        algorithm = model.algorithm() if self.algorithm is None else self.algorithm(model)
+        with seeded(1, CPU):
+            algorithm = model.algorithm() if self.algorithm is None else self.algorithm(model)
         algorithm.batch_size = min(algorithm.batch_size, max(1, len(self.train()[0]) // 3))
         return algorithm
 
