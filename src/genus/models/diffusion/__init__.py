@@ -1,1 +1,5 @@
 """Diffusion models."""
+
+from genus.models.diffusion.diffusion import Diffusion
+
+__all__ = ["Diffusion"]
