@@ -1,0 +1,802 @@
+# ruff: noqa: E501
+"""Bugs of the kind that people write, each a small change to one file of the package."""
+
+from typing import NamedTuple
+
+
+class Bug(NamedTuple):
+    name: str
+    family: str
+    file: str
+    old: str
+    new: str
+    tests: str
+    """What is run: arguments of pytest, relative to tests/."""
+
+
+def _of(family, file, tests, *rows):
+    return [Bug(name, family, file, old, new, tests) for name, old, new in rows]
+
+
+BUGS = [
+    *_of(
+        "engine",
+        "engine/ema.py",
+        "engine/test_algorithms.py",
+        ("decay and its complement swapped", "            1.0 - decay,", "            decay,"),
+        (
+            "no ramp",
+            "min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))",
+            "self.decay",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/ema.py",
+        "engine/test_resume.py",
+        (
+            "count of updates lost on resume",
+            'self.num_updates = int(state["num_updates"])',
+            'int(state["num_updates"])',
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/descend.py",
+        "engine/test_resume.py",
+        (
+            "optimiser not restored",
+            '        self.optimiser.load_state_dict(state["optimiser"])\n',
+            "",
+        ),
+        (
+            "chains not restored",
+            '            self.objective.load_state_dict(state["objective"])',
+            "            pass",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/descend.py",
+        "engine/test_algorithms.py",
+        ("parts of a batch weighted equally", "weight = len(x) / len(batch.x)", "weight = 1.0"),
+        (
+            "gradients not cleared",
+            "    optimiser.zero_grad(set_to_none=True)\n",
+            "",
+        ),
+        (
+            "no clipping",
+            """    if settings.clip is not None:
+        nn.utils.clip_grad_norm_(parameters, settings.clip)
+""",
+            "",
+        ),
+        (
+            "schedule compounds",
+            'optimiser.param_groups[0]["lr"] = settings.learning_rate * factor',
+            'optimiser.param_groups[0]["lr"] *= factor',
+        ),
+        (
+            "average not handed over",
+            """        if self.ema is not None:
+            self.ema.copy_to_module()""",
+            "        pass",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/descend.py",
+        "engine/test_distributed.py",
+        (
+            "gradients not averaged over processes",
+            "    distributed.average_gradients(parameters)\n",
+            "",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/distributed.py",
+        "engine/test_distributed.py",
+        (
+            "gradients summed instead of averaged",
+            "_reduce(tensors, 1.0 / world())",
+            "_reduce(tensors, 1.0)",
+        ),
+        (
+            "every process takes the first share",
+            "rows.chunk(world())[rank()]",
+            "rows.chunk(world())[0]",
+        ),
+        (
+            "broadcast from nobody",
+            "            dist.broadcast(whole, 0)\n",
+            "",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/maximise.py",
+        "engine/test_distributed.py",
+        (
+            "sums of the first process alone in a checkpoint",
+            "        distributed.total(list(totals.values()))\n        return {",
+            "        return {",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/maximise.py",
+        "engine/test_algorithms.py models/test_ppca.py",
+        ("sums not cleared", "        self.totals = {}\n        return", "        return"),
+        (
+            "the last batch replaces the sums",
+            "self.totals[name] += value",
+            "self.totals[name] = value.clone()",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/batches.py",
+        "engine/test_loop.py",
+        (
+            "the same order every epoch",
+            'address(seed, "epoch", epoch)',
+            'address(seed, "epoch", 0)',
+        ),
+        (
+            "the last batch counted but never given",
+            "count = -(-self.num_examples // size) if whole else self.num_examples // size\n        chunks",
+            "count = self.num_examples // size\n        chunks",
+        ),
+        ("skipping ignored", "for i in range(skip, count)", "for i in range(count)"),
+        (
+            "labels in stored order",
+            "None if self.labels is None else self.labels[rows])",
+            "None if self.labels is None else self.labels[: len(rows)])",
+        ),
+        (
+            "processes see the same rows",
+            "[rank::world]",
+            "[::world]",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/loop.py",
+        "engine/test_loop.py engine/test_resume.py",
+        (
+            "draws follow the process, not the step",
+            'seed_now(address(run.seed, "step", progress.step, rank), place)',
+            'seed_now(address(run.seed, "step", 0, rank), place)',
+        ),
+        (
+            "the place in the epoch lost on resume",
+            '("step", "epoch", "step_in_epoch", "seconds", "examples")',
+            '("step", "epoch", "seconds", "examples")',
+        ),
+        (
+            "time of callbacks counts",
+            """        clock = time.perf_counter()
+
+
+def _count_seconds""",
+            """
+
+def _count_seconds""",
+        ),
+        (
+            "losses never looked at",
+            '        run.losses.append(info["loss"])\n',
+            "",
+        ),
+        (
+            "seed of a checkpoint ignored",
+            'if metadata["seed"] != self.seed:',
+            "if False:",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/budget.py",
+        "engine/test_loop.py",
+        (
+            "the last limit wins",
+            "return min(limits, default=None)",
+            "return max(limits, default=None)",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/checkpoint.py",
+        "engine/test_resume.py",
+        (
+            "written in place",
+            "        os.replace(temporary, path)",
+            "        path.write_bytes(content)\n        os.unlink(temporary)",
+        ),
+        ("digest not checked", 'if header.get("sha256") != _digest(tensors, text):', "if False:"),
+        (
+            "temporary file left behind",
+            "        Path(temporary).unlink(missing_ok=True)\n",
+            "",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/alternate.py",
+        "engine/test_algorithms.py engine/test_resume.py",
+        (
+            "every player moves",
+            "            module.requires_grad_(False)",
+            "            module.requires_grad_(True)",
+        ),
+        (
+            "critic not restored",
+            '        self.scaffolding.load_state_dict(state["scaffolding"])\n',
+            "",
+        ),
+        (
+            "turns off by one",
+            "if progress.step % player.every:",
+            "if (progress.step + 1) % player.every:",
+        ),
+    ),
+    *_of(
+        "engine",
+        "engine/stages.py",
+        "engine/test_algorithms.py engine/test_resume.py",
+        (
+            "stage not finished",
+            "            stage.algorithm.finish()\n            self._enter",
+            "            self._enter",
+        ),
+        ("start of a stage lost on resume", '        self.entered = float(state["entered"])\n', ""),
+    ),
+    *_of(
+        "spaces",
+        "spaces.py",
+        "test_spaces.py",
+        (
+            "one level too many",
+            "inside = (x >= 0) & (x <= top)",
+            "inside = (x >= 0) & (x <= top + 1)",
+        ),
+        (
+            "levels spread to [−1, 1)",
+            "(2.0 / (self.levels - 1)) - 1.0",
+            "(2.0 / self.levels) - 1.0",
+        ),
+        ("no rounding", ".round().clamp(0, top)", ".clamp(0, top)"),
+        ("infinity is a number", "finite = torch.isfinite(x)", "finite = ~torch.isnan(x)"),
+    ),
+    *_of(
+        "model",
+        "model.py",
+        "test_model.py",
+        (
+            "mask upside down",
+            "torch.where(mask, batch, self._complete",
+            "torch.where(~mask, batch, self._complete",
+        ),
+        (
+            "dropout stays on in log_prob",
+            """        given = self._check_condition(condition, len(batch))
+        with _evaluating(self):
+            return self._log_prob(batch, given)""",
+            """        given = self._check_condition(condition, len(batch))
+        return self._log_prob(batch, given)""",
+        ),
+        (
+            "effort ignored",
+            "self._lower_bound(batch, given, self.effort if effort is None else effort)",
+            "self._lower_bound(batch, given, self.effort)",
+        ),
+    ),
+    *_of(
+        "ppca",
+        "models/linear/ppca.py",
+        "models/test_ppca.py",
+        ("log-determinant dropped", "(distance + log_det + size", "(distance + size"),
+        (
+            "variance for its root",
+            "return mean + self.variance.sqrt() * torch.randn_like(mean)",
+            "return mean + self.variance * torch.randn_like(mean)",
+        ),
+        (
+            "first components for last",
+            "leading = vectors[:, -q:].flip(1)",
+            "leading = vectors[:, :q].flip(1)",
+        ),
+        (
+            "noise not taken from the eigenvalues",
+            "(values[-q:].flip(0) - variance)",
+            "(values[-q:].flip(0))",
+        ),
+        (
+            "posterior covariance missing in EM",
+            "        second[:-1, :-1] += len(x) * spread.double()\n",
+            "",
+        ),
+        (
+            "variance per datum, not per entry",
+            'variance = residual / (totals["num_examples"] * len(model.mean))',
+            'variance = residual / totals["num_examples"]',
+        ),
+        (
+            "completion without the noise of z",
+            "noise = self.variance.sqrt() * torch.randn_like(mean)",
+            "noise = 0.0 * torch.randn_like(mean)",
+        ),
+        (
+            "missing entries inform the code",
+            "centred = (x.flatten(1) - self.mean) * mask",
+            "centred = x.flatten(1) - self.mean",
+        ),
+        (
+            "wrong triangle",
+            "torch.linalg.solve_triangular(factor.mT, noise, upper=True)",
+            "factor @ noise",
+        ),
+    ),
+    *_of(
+        "rbm",
+        "models/boltzmann/rbm.py",
+        "models/test_rbm.py test_contract.py -k 'rbm'",
+        (
+            "free energy loses its sign",
+            "return -(v @ self.visible_bias).to(v.dtype) - softplus",
+            "return (v @ self.visible_bias).to(v.dtype) - softplus",
+        ),
+        (
+            "means instead of draws in the chain",
+            "hidden = bernoulli(self.activation(x.flatten(1)).sigmoid())",
+            "hidden = self.activation(x.flatten(1)).sigmoid()",
+        ),
+        (
+            "log Z with the wrong sign",
+            "-self._free_energy(x).double() - log_partition.value",
+            "-self._free_energy(x).double() + log_partition.value",
+        ),
+        (
+            "biases swapped in the exact sum",
+            "weights, near, far = weights.T, far, near",
+            "weights, near, far = weights.T, far, near * 0",
+        ),
+        (
+            "a stale log Z",
+            "if same and kept_effort == effort:",
+            "if kept_effort == effort:",
+        ),
+        (
+            "observed units not clamped",
+            "visible = torch.where(observed, given, visible)",
+            "pass",
+        ),
+    ),
+    *_of(
+        "rbm",
+        "models/boltzmann/tempered.py",
+        "inference/test_annealing.py models/test_rbm.py",
+        ("H log 2 forgotten", "len(self.hidden_bias) * math.log(2) + softplus", "softplus"),
+        (
+            "bias of the base not tempered",
+            "bias = torch.lerp(self.base_bias, self.visible_bias, beta)",
+            "bias = self.visible_bias",
+        ),
+        ("β forgotten in the field", "self.weights.T, alpha=beta)", "self.weights.T)"),
+    ),
+    *_of(
+        "rbm",
+        "inference/annealing.py",
+        "inference/test_annealing.py models/test_rbm.py",
+        (
+            "β off by one",
+            "        state = path.move(state, low)\n",
+            "        state = path.move(state, high)\n",
+        ),
+        (
+            "the last ratio is missing",
+            "for low, high in pairwise(betas[1:]):",
+            "for low, high in pairwise(betas[1:-1]):",
+        ),
+        (
+            "mean of logs for log of mean",
+            "return Estimated(top + mean.log(), weights.std()",
+            "return Estimated(log_weights.mean(), weights.std()",
+        ),
+    ),
+    *_of(
+        "rbm",
+        "objectives/contrastive.py",
+        "objectives/test_contrastive.py test_contract.py -k 'contrastive or rbm'",
+        (
+            "phases swapped",
+            "share = share * -outputs[0]",
+            "share = share * outputs[0]",
+        ),
+        (
+            "chains begin anew every step",
+            "            self.chains = bernoulli(activation[n:].sigmoid())\n",
+            "",
+        ),
+        (
+            "centring without its correction",
+            "visible_bias = share @ visible - weights @ hidden_offset",
+            "visible_bias = share @ visible",
+        ),
+        (
+            "one Gibbs step too few",
+            "for _ in range(self.k - 1):\n                visible = bernoulli(model.field(bernoulli(activation",
+            "for _ in range(self.k - 2):\n                visible = bernoulli(model.field(bernoulli(activation",
+        ),
+        (
+            "chains not kept in checkpoints",
+            'return {**super().state_dict(), "chains": self.chains}',
+            'return {**super().state_dict(), "chains": self.chains * 0}',
+        ),
+    ),
+    *_of(
+        "made",
+        "nn/masked.py",
+        "nn/test_masked.py models/test_made.py",
+        (
+            "an entry sees itself",
+            "_masked(self.output, state, seen < targets.unsqueeze(1))",
+            "_masked(self.output, state, seen <= targets.unsqueeze(1))",
+        ),
+        (
+            "an entry sees itself directly",
+            "_masked(self.direct, inputs, sources < targets.unsqueeze(1))",
+            "_masked(self.direct, inputs, sources <= targets.unsqueeze(1))",
+        ),
+        (
+            "hidden units see too little",
+            "seen <= degrees.unsqueeze(1))",
+            "seen < degrees.unsqueeze(1))",
+        ),
+        (
+            "units of a wrong degree in the walk",
+            "units = self.units[level][self.step]",
+            "units = self.units[level][max(self.step - 1, 0)]",
+        ),
+        (
+            "parameters laid out by entry",
+            "targets = positions.repeat(self.num_parameters)",
+            "targets = positions.repeat_interleave(self.num_parameters)",
+        ),
+    ),
+    *_of(
+        "made",
+        "models/autoregressive/made.py",
+        "models/test_made.py test_contract.py -k 'made'",
+        (
+            "logs of the orders averaged",
+            "torch.stack(parts).logsumexp(0) - math.log(self.num_orders)",
+            "torch.stack(parts).mean(0)",
+        ),
+        (
+            "every draw in the first order",
+            "orders = torch.randint(self.num_orders, (n,))",
+            "orders = torch.zeros(n).long()",
+        ),
+        (
+            "order not undone",
+            "answers.append(done.x[:, back.argsort()])",
+            "answers.append(done.x[:, back])",
+        ),
+    ),
+    *_of(
+        "made",
+        "inference/particles.py",
+        "inference/test_particles.py",
+        (
+            "particles never weighted",
+            "weights = weights + gain.view(batch, num_particles)",
+            "weights = weights + 0 * gain.view(batch, num_particles)",
+        ),
+        (
+            "evidence not divided by the particles",
+            "weights.logsumexp(1) - math.log(num_particles)",
+            "weights.logsumexp(1)",
+        ),
+    ),
+    *_of(
+        "pixelcnn",
+        "nn/causal.py",
+        "nn/test_causal.py models/test_pixelcnn.py",
+        (
+            "the pixel sees itself",
+            "self.horizontal = HorizontalConv(inputs, groups.repeat(2), self.reach, strict=first)",
+            "self.horizontal = HorizontalConv(inputs, groups.repeat(2), self.reach, strict=False)",
+        ),
+        (
+            "the row sees itself",
+            "above = x[:, :, :-1] if self.strict else x\n        return self.last_row(F.pad(above, (0, 0, self.reach, 0)))",
+            "above = x[:, :, 1:] if self.strict else x\n        return self.last_row(F.pad(above, (0, 0, self.reach, 0)))",
+        ),
+        (
+            "channels not masked",
+            "return self.weight if mask is None else self.weight * mask",
+            "return self.weight",
+        ),
+        (
+            "residual added twice",
+            "h = h + new if layer.residual and layer.num_new else new",
+            "h = h + h + new if layer.residual and layer.num_new else new",
+        ),
+        (
+            "the cache keeps the previous row",
+            "            self.lines[level].zero_()\n",
+            "",
+        ),
+        (
+            "cache not selected with its rows",
+            "        self.lines = [cache[rows] for cache in self.lines]\n        self.from_above",
+            "        self.from_above",
+        ),
+    ),
+    *_of(
+        "pixelcnn",
+        "models/autoregressive/pixelcnn.py",
+        "models/test_pixelcnn.py test_contract.py -k 'pixelcnn'",
+        (
+            "height and width swapped",
+            "x.reshape(-1, height, width, channel).permute(0, 3, 1, 2)",
+            "x.reshape(-1, width, height, channel).permute(0, 3, 2, 1)",
+        ),
+    ),
+    *_of(
+        "vae",
+        "models/variational/vae.py",
+        "models/test_vae.py test_contract.py -k 'vae'",
+        (
+            "half of the KL is missing",
+            "kl = 0.5 * (mean**2 + scale**2 - 1).sum(1) - log_scale.sum(1)",
+            "kl = 0.5 * (mean**2 + scale**2 - 1).sum(1)",
+        ),
+        (
+            "KL added",
+            "return terms.log_likelihood - terms.kl",
+            "return terms.log_likelihood + terms.kl",
+        ),
+        (
+            "mean of logs",
+            "part = self._log_weights(x, condition, count).logsumexp(1)",
+            "part = self._log_weights(x, condition, count).mean(1) + math.log(count)",
+        ),
+        ("− log K forgotten", "return total - math.log(effort)", "return total"),
+        (
+            "variance for deviation",
+            "        z = mean + scale * torch.randn_like(mean)\n        kl",
+            "        z = mean + scale**2 * torch.randn_like(mean)\n        kl",
+        ),
+        (
+            "q's density without its scale",
+            "log_ratio = 0.5 * (noise**2 - z**2).sum(2) + log_scale.sum(1, keepdim=True)",
+            "log_ratio = 0.5 * (noise**2 - z**2).sum(2)",
+        ),
+        (
+            "data repeated in the wrong order",
+            "self._log_likelihood(parameters, x.repeat_interleave(num_samples, 0))",
+            "self._log_likelihood(parameters, x.repeat(num_samples, *[1] * (x.ndim - 1)))",
+        ),
+        (
+            "every proposal accepted",
+            "refused = torch.rand_like(ratio).log() >= ratio",
+            "refused = torch.zeros_like(ratio).bool()",
+        ),
+    ),
+    *_of(
+        "vae",
+        "objectives/variational.py",
+        "objectives/test_variational.py",
+        (
+            "bound of the mean of logs",
+            "bound = weights.logsumexp(1) - math.log(self.num_samples)",
+            "bound = weights.mean(1)",
+        ),
+        (
+            "β forgotten",
+            "loss = reconstruction + (kl if self.beta == 1.0 else self.beta * kl)",
+            "loss = reconstruction + kl",
+        ),
+    ),
+    *_of(
+        "heads",
+        "distributions/logistic_mixture.py",
+        "distributions/test_heads.py",
+        (
+            "highest bin cut off",
+            "lowest, highest = value < half - 1.0, value > 1.0 - half",
+            "lowest, highest = value < half - 1.0, value > 2.0",
+        ),
+        (
+            "log-scale forgotten in the density",
+            "inside = -scaled - log_scales - 2 * F.softplus(-scaled)",
+            "inside = -scaled - 2 * F.softplus(-scaled)",
+        ),
+        (
+            "components by their logits alone",
+            "chosen = (log_weights - noise).argmax(1, keepdim=True)",
+            "chosen = log_weights.argmax(1, keepdim=True)",
+        ),
+    ),
+    *_of(
+        "heads",
+        "distributions/gaussian.py",
+        "distributions/test_heads.py",
+        (
+            "variance without its half",
+            "- scale.log() - 0.5 * math.log(2 * math.pi)",
+            "- 2 * scale.log() - 0.5 * math.log(2 * math.pi)",
+        ),
+    ),
+    *_of(
+        "gan",
+        "objectives/adversarial.py",
+        "objectives/test_adversarial.py models/test_gan.py",
+        (
+            "generator against itself",
+            '        """−log σ(fake)."""\n        return F.softplus(-fake)',
+            '        """−log σ(fake)."""\n        return F.softplus(fake)',
+        ),
+        (
+            "penalty without its half",
+            'info["loss"] = loss + 0.5 * self.gamma * info["penalty"]',
+            'info["loss"] = loss + self.gamma * info["penalty"]',
+        ),
+        ("norm instead of its square", ".flatten(1).square().sum(1)", ".flatten(1).norm(dim=1)"),
+        (
+            "penalty at the fakes",
+            "gradient_penalty(real, data).mean()",
+            "gradient_penalty(real, data).mean() * 0",
+        ),
+    ),
+    *_of(
+        "gan",
+        "models/implicit/gan.py",
+        "models/test_gan.py test_contract.py -k 'gan'",
+        (
+            "gradient stopped at the toss",
+            "return output + (tossed - output).detach()",
+            "return tossed",
+        ),
+        (
+            "odds of the toss doubled",
+            "2 * torch.rand_like(output) - 1 < output",
+            "torch.rand_like(output) - 1 < output",
+        ),
+        (
+            "labels not shown to the generator",
+            "values = torch.cat([z, features(self.condition, condition, self.example)], dim=1)",
+            "values = torch.cat([z, 0 * features(self.condition, condition, self.example)], dim=1)",
+        ),
+    ),
+    *_of(
+        "diffusion",
+        "inference/path.py",
+        "inference/test_path.py inference/test_solver.py models/test_diffusion.py",
+        (
+            "sign of v",
+            "return (alpha * x_t - sigma * value) / (alpha**2 + sigma**2)",
+            "return (alpha * x_t + sigma * value) / (alpha**2 + sigma**2)",
+        ),
+        (
+            "posterior variance of the next step",
+            "ratio = self.sigma[s] ** 2 / self.sigma[t] ** 2",
+            "ratio = self.sigma[t] ** 2 / self.sigma[t] ** 2",
+        ),
+        (
+            "time off by one in the noise",
+            "return widen(self.alpha[t], x0) * x0 + widen(self.sigma[t], x0) * noise",
+            "return widen(self.alpha[t - 1], x0) * x0 + widen(self.sigma[t], x0) * noise",
+        ),
+        (
+            "prior term without its half",
+            "return 0.5 * (alpha**2 / total * square + constant)",
+            "return alpha**2 / total * square + constant",
+        ),
+    ),
+    *_of(
+        "diffusion",
+        "inference/solver.py",
+        "inference/test_solver.py models/test_diffusion.py",
+        (
+            "σ of DDIM without its share",
+            "kept = (path.sigma[then] ** 2 - variance).sqrt()",
+            "kept = path.sigma[then]",
+        ),
+        (
+            "variance for deviation in the step back",
+            "return mean + widen(variance.sqrt(), x) * torch.randn_like(x)",
+            "return mean + widen(variance, x) * torch.randn_like(x)",
+        ),
+    ),
+    *_of(
+        "diffusion",
+        "models/diffusion/bound.py",
+        "models/test_diffusion.py test_contract.py -k 'diffusion'",
+        (
+            "stretches not weighted",
+            "bound = bound - (end - start) * step_divergence(chain, y, t)",
+            "bound = bound - step_divergence(chain, y, t)",
+        ),
+        ("prior term forgotten", "    bound = bound - path.prior_divergence(y)\n", ""),
+        (
+            "a step counted twice",
+            "edges = [2 + count * i // num_times",
+            "edges = [1 + (count + 1) * i // num_times",
+        ),
+        (
+            "mean of trajectories' logs",
+            "return torch.stack(weights).logsumexp(0) - math.log(num_trajectories)",
+            "return torch.stack(weights).mean(0)",
+        ),
+    ),
+    *_of(
+        "diffusion",
+        "objectives/denoising.py",
+        "objectives/test_denoising.py",
+        (
+            "target at another time",
+            "target = path.from_x0(model.prediction, x0, x_t, t)",
+            "target = path.from_x0(model.prediction, x0, x_t, (t - 1).clamp(min=1))",
+        ),
+        (
+            "the first time never drawn",
+            "return (1 + (uniform * num_steps).long()).clamp(max=num_steps)",
+            "return (2 + (uniform * num_steps).long()).clamp(max=num_steps)",
+        ),
+    ),
+    *_of(
+        "diffusion",
+        "models/diffusion/diffusion.py",
+        "models/test_diffusion.py test_contract.py -k 'diffusion'",
+        (
+            "guidance the wrong way",
+            "without + guidance * (with_condition - without)",
+            "with_condition + guidance * (with_condition - without)",
+        ),
+    ),
+    *_of(
+        "data",
+        "data/steps.py",
+        "data/test_steps.py",
+        (
+            "upside-down coin",
+            "return (uniform < x).to(torch.get_default_dtype())",
+            "return (uniform > x).to(torch.get_default_dtype())",
+        ),
+        (
+            "volume of one pixel",
+            "return -space.num_dimensions * math.log(self.levels)",
+            "return -math.log(self.levels)",
+        ),
+        (
+            "noise missing",
+            "return ((x + middle) / self.levels)",
+            "return ((x + 0 * middle) / self.levels)",
+        ),
+    ),
+    *_of(
+        "data",
+        "data/splits.py",
+        "data",
+        (
+            "test overlaps train",
+            "train, valid, test = torch.randperm(n, generator=generator).split(sizes)",
+            "train, valid, test = torch.randperm(n, generator=generator).split(sizes)\n    test = train[: len(test)]",
+        ),
+    ),
+    *_of(
+        "data",
+        "data/noise.py",
+        "data/test_noise.py",
+        (
+            "every example the same noise",
+            "rows = indices.to(device)[:, None] * k",
+            "rows = indices.to(device)[:, None] * 0",
+        ),
+    ),
+]

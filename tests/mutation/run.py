@@ -1,0 +1,183 @@
+"""Injects bugs, one at a time, and asks whether the tests see them.
+
+    python tests/mutation/run.py [--only NAME_OR_FAMILY] [--workers 2] [--timeout 240]
+
+Each bug is applied to a temporary copy of the package, never to the package itself. First the
+control: the same tests on unchanged copies, which must pass. A bug whose text is not found, or
+whose tests cannot be collected, or run out of time, counts as a failure of the harness and not
+as caught. The result goes to results/mutation.json. Exit code 0: the control passed, nothing
+crashed and at least 90 % were caught.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE))
+
+from bugs import BUGS  # noqa: E402
+
+LEAST_CAUGHT = 0.9
+
+
+def copy_of_package(folder):
+    """A copy of the package whose large data files are links."""
+
+    def linked(source, target):
+        if "embedded" in source:
+            os.symlink(source, target)
+        else:
+            shutil.copy2(source, target)
+
+    ignored = shutil.ignore_patterns("__pycache__")
+    source = ROOT / "src" / "genus"
+    shutil.copytree(source, folder / "genus", ignore=ignored, copy_function=linked)
+    return folder / "genus"
+
+
+def run_tests(folder, tests, timeout):
+    """What pytest says of the copy in ``folder``: "passed", "failed" or "crashed", and a reason."""
+    report = folder / "report.xml"
+    *paths, last = shlex.split(tests)
+    options = []
+    if len(paths) > 1 and paths[-1] == "-k":
+        options, paths, last = ["-k", last], paths[:-1], None
+    files = [str(ROOT / "tests" / path) for path in [*paths, *([last] if last else [])]]
+    command = [sys.executable, "-m", "pytest", *files, *options, "-x", "-q", "--no-header"]
+    command += ["-p", "no:cacheprovider", f"--junitxml={report}", f"--rootdir={ROOT}"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "MUTATION_COPY": str(folder),
+    }
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        return "crashed", f"no end within {timeout} s"
+    tail = " | ".join(done.stdout.strip().splitlines()[-3:])
+    if done.returncode == 0:
+        return "passed", tail
+    if done.returncode != 1 or not report.exists():
+        return "crashed", f"pytest ended with {done.returncode}: {tail}"
+    for case in ElementTree.parse(report).iter("testcase"):
+        if case.find("failure") is not None:
+            return "failed", f"{case.get('classname')}::{case.get('name')}"
+    return "crashed", f"errors but no failed test: {tail}"
+
+
+def check_copy_is_used(folder):
+    code = "import genus; print(genus.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    if not found.startswith(str(folder)):
+        raise SystemExit(f"the tests would import {found}, not the copy in {folder}")
+
+
+def control(tests, timeout):
+    """The tests on an unchanged copy."""
+    with tempfile.TemporaryDirectory(prefix="control-") as name:
+        folder = Path(name)
+        copy_of_package(folder)
+        return run_tests(folder, tests, timeout)
+
+
+def inject(bug, timeout):
+    """One bug on a copy of its own."""
+    started = time.monotonic()
+    row = {"name": bug.name, "family": bug.family, "file": bug.file, "tests": bug.tests}
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        folder = Path(name)
+        target = copy_of_package(folder) / bug.file
+        text = target.read_text(encoding="utf-8") if target.exists() else ""
+        if text.count(bug.old) != 1 or bug.old == bug.new:
+            reason = f"the text occurs {text.count(bug.old)} times in {bug.file}, not once"
+            return {**row, "outcome": "crashed", "by": reason, "seconds": 0.0}
+        target.write_text(text.replace(bug.old, bug.new), encoding="utf-8")
+        outcome, reason = run_tests(folder, bug.tests, timeout)
+    outcome = {"failed": "caught", "passed": "missed"}.get(outcome, outcome)
+    seconds = round(time.monotonic() - started, 1)
+    return {**row, "outcome": outcome, "by": reason, "seconds": seconds}
+
+
+def show(row):
+    mark = {"caught": "+", "missed": "MISSED", "crashed": "CRASHED"}[row["outcome"]]
+    print(f"{mark:8}{row['family']:11}{row['name']:46}{row['seconds']:6.1f} s  {row['by'][:90]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="part of a bug's name, or a family")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--timeout", type=float, default=240.0, help="seconds a bug")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "mutation.json")
+    arguments = parser.parse_args()
+    chosen = [b for b in BUGS if arguments.only in (*b, "") or arguments.only in b.name]
+    if not chosen:
+        raise SystemExit(f"no bug is called {arguments.only!r}")
+    with tempfile.TemporaryDirectory() as name:
+        copy_of_package(Path(name))
+        check_copy_is_used(Path(name))
+    with ThreadPoolExecutor(arguments.workers) as pool:
+        suites = sorted({bug.tests for bug in chosen})
+        verdicts = pool.map(lambda tests: control(tests, arguments.timeout), suites)
+        controls = dict(zip(suites, verdicts, strict=True))
+        for tests, (verdict, reason) in controls.items():
+            print(f"control {verdict:8} {tests}  {'' if verdict == 'passed' else reason}")
+        rows = []
+        for row in pool.map(lambda bug: inject(bug, arguments.timeout), chosen):
+            if controls[row["tests"]][0] != "passed":
+                row |= {"outcome": "crashed", "by": "the control does not pass"}
+            rows.append(row)
+            show(row)
+    raise SystemExit(finish(rows, controls, arguments.out))
+
+
+def finish(rows, controls, path):
+    counts = {kind: [r for r in rows if r["outcome"] == kind] for kind in OUTCOMES}
+    share = len(counts["caught"]) / len(rows)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    summary = {
+        "bugs": len(rows),
+        **{kind: len(found) for kind, found in counts.items()},
+        "share_caught": round(share, 4),
+        "control": {tests: verdict for tests, (verdict, _) in controls.items()},
+        "missed_bugs": [r["name"] for r in counts["missed"]],
+        "crashed_bugs": [r["name"] for r in counts["crashed"]],
+        "commit": commit.stdout.strip(),
+        "command": "python tests/mutation/run.py",
+        "rows": rows,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{len(counts['caught'])} of {len(rows)} caught ({100 * share:.0f} %)")
+    for kind in ("missed", "crashed"):
+        for row in counts[kind]:
+            print(f"  {kind}: {row['family']}: {row['name']} ({row['file']}): {row['by']}")
+    healthy = all(verdict == "passed" for verdict, _ in controls.values())
+    return 0 if healthy and not counts["crashed"] and share >= LEAST_CAUGHT else 1
+
+
+OUTCOMES = ("caught", "missed", "crashed")
+
+if __name__ == "__main__":
+    main()
