@@ -111,7 +111,7 @@ def _read_binary(path: Path) -> tuple[np.ndarray, np.ndarray]:
                     contents[name] = file.read()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"cannot read {path}: {error}; fetch it again") from error
-    joined = b"".join(contents.get(name, b"") for name in FILES)
+    joined = bytearray().join(contents.get(name, b"") for name in FILES)
     if len(contents) != len(FILES) or len(joined) % RECORD or len(joined) <= NUM_TEST * RECORD:
         raise ValueError(f"{path} is not the binary version of CIFAR-10; fetch it again")
     records = np.frombuffer(joined, np.uint8).reshape(-1, RECORD)

@@ -40,17 +40,18 @@ def split_files(
     main = found.get("train", found.get("all"))
     assert main is not None
     rows = _rows(found, len(main), valid_fraction, test_fraction)
+    names = main.class_names if len(main.class_names) > 1 else ()
     stores, labels = [], []
     for split in ("train", "valid", "test"):
         listing = found.get(split, main)
         stores.append(DecodedFiles(listing, decode, rows[split], workers=workers))
-        labels.append(_labels(listing, main.class_names, rows[split]))
+        labels.append(_labels(listing, names, rows[split]))
     examples = held(stores, memory_limit)
     pairs = zip(examples, labels, strict=True)
     named = " and ".join(sorted(set(found) - {"all"}))
     drawn = f"{valid_fraction:.0%} valid and {test_fraction:.0%} test by one fixed permutation"
     rule = f"folders {named}; the rest {drawn}" if named else drawn
-    return Foldered(Parts(*(Part(store, y) for store, y in pairs)), main.class_names, rule)
+    return Foldered(Parts(*(Part(store, y) for store, y in pairs)), names, rule)
 
 
 def _rows(
@@ -70,14 +71,14 @@ def _rows(
 
 def _labels(listing: Listing, names: tuple[str, ...], rows: Tensor) -> Tensor | None:
     """Labels of these rows, numbered as in the training folder."""
-    labels = listing.labels()
-    if not names or labels is None:
+    if not names:
         return None
+    labels = listing.labels()[rows]
     unknown = sorted(set(listing.class_names) - set(names))
-    if unknown:
+    if unknown or int(labels.min()) < 0:
+        stray = f"a class {unknown[0]!r}" if unknown else "files outside sub-folders"
         raise ValueError(
-            f"{listing.root} has a class {unknown[0]!r} that the training folder lacks; "
-            f"classes there: {', '.join(names[:10])}"
+            f"{listing.root} has {stray}, which the training folder lacks; its classes are "
+            f"{', '.join(names[:10])}"
         )
-    numbers = torch.tensor([names.index(name) for name in listing.class_names])
-    return numbers[labels[rows]]
+    return torch.tensor([names.index(name) for name in listing.class_names])[labels]

@@ -30,7 +30,7 @@ class Listing:
 
     Attributes:
         root: the folder.
-        class_names: first-level sub-folders that hold files, where there are at least two.
+        class_names: first-level sub-folders that hold files.
     """
 
     def __init__(self, root: Path) -> None:
@@ -54,9 +54,9 @@ class Listing:
         name = self._names[self._ends[row] : self._ends[row + 1]]
         return self.root / os.fsdecode(bytes(name))
 
-    def labels(self) -> Tensor | None:
-        """The class of each file, int64, or None without classes."""
-        return torch.tensor(self._labels, dtype=torch.int64) if self.class_names else None
+    def labels(self) -> Tensor:
+        """The number of each file's sub-folder, int64; −1 for files in the root."""
+        return torch.tensor(self._labels, dtype=torch.int64)
 
     @property
     def num_bytes(self) -> int:
@@ -98,7 +98,7 @@ class DecodedFiles(Streamed):
 def list_files(folder: Path, suffixes: frozenset[str], what: str) -> dict[str, Listing]:
     """The files of a folder, under "all", or under "train", "valid" and "test".
 
-    First-level sub-folders are labels. Where they are named train, valid (or val) and test
+    First-level sub-folders name labels. Where they are named train, valid (or val) and test
     they are parts instead, with labels one level below. Hidden files are passed over.
 
     Raises:
@@ -140,7 +140,7 @@ def _list(root: Path, suffixes: frozenset[str]) -> Listing:
             f"{listing.path(below)} lies beside the labelled sub-folders {used[0]!r} and "
             f"{used[1]!r}; move it into one of them, or all files into one folder"
         )
-    listing.class_names = tuple(used) if len(used) > 1 else ()
+    listing.class_names = tuple(used)
     return listing
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,8 @@ class Table:
         """The wanted columns in float64, and the labels as text."""
         try:
             x = self._load(wanted, np.float64)
+            if not len(x):
+                raise ValueError("it has no rows below its header")
             labels = None if label is None else self._load([label], np.str_)[:, 0]
         except (ValueError, IndexError) as error:
             raise ValueError(self._fault(wanted) or f"cannot read {self.path}: {error}") from error
@@ -116,17 +119,19 @@ class Table:
         return torch.from_numpy(x), labels
 
     def _load(self, columns: list[int], dtype: type) -> np.ndarray:
-        return np.loadtxt(
-            self.path,
-            dtype=dtype,
-            delimiter=self.delimiter,
-            skiprows=int(self.has_header),
-            usecols=columns,
-            comments=None,
-            quotechar='"',
-            ndmin=2,
-            encoding="utf-8-sig",
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an empty table is an error, raised in read
+            return np.loadtxt(
+                self.path,
+                dtype=dtype,
+                delimiter=self.delimiter,
+                skiprows=int(self.has_header),
+                usecols=columns,
+                comments=None,
+                quotechar='"',
+                ndmin=2,
+                encoding="utf-8-sig",
+            )
 
     def _fault(self, wanted: list[int]) -> str | None:
         """The first cell that is no finite number, in words."""

@@ -109,4 +109,4 @@ def text_file(
 
 
 def _windows(codes: Tensor, length: int, stride: int) -> Part:
-    return Part(Windows(codes, torch.arange(0, len(codes) - length + 1, stride), length))
+    return Part(Windows(codes, torch.arange(0, max(0, len(codes) - length + 1), stride), length))

@@ -118,7 +118,9 @@ def _gaussian_mixture(
     def log_prob(x: Tensor) -> Tensor:
         rows = []
         for part in x.split(4096):
-            distance = ((part[:, None].double() - centres.to(part.device).double()) ** 2).sum(2)
+            points, around = part.double(), centres.to(part.device).double()
+            square = points.square().sum(1, keepdim=True) + around.square().sum(1)
+            distance = square - 2.0 * points @ around.T
             terms = log_weights.to(distance) - 0.5 * distance / deviation**2
             rows.append(terms.logsumexp(1) - math.log(2.0 * math.pi * deviation**2))
         return torch.cat(rows).to(x.dtype)

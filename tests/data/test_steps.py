@@ -1,0 +1,105 @@
+import math
+
+import pytest
+import torch
+
+from genus.data.augmentation import Flip, Shift
+from genus.data.noise import addressed, fresh
+from genus.data.steps import Binarise, Dequantise
+from genus.spaces import Binary, Pixels, Real
+
+
+def constant(value):
+    return lambda k: torch.full((1, k), value)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 17, 200, 255, 256])
+@pytest.mark.parametrize("uniform", [0.0, 0.5, 1 - 2.0**-24])
+def test_dequantised_levels_come_back(levels, uniform):
+    x = torch.arange(levels, dtype=torch.uint8)[None]
+    step = Dequantise(levels)
+    y = step(x, constant(uniform))
+    assert ((y > 0) & (y < 1)).all()
+    assert torch.equal(step.invert(y, Pixels((levels,), levels)), x)
+
+
+def test_dequantisation_is_uniform_within_a_level():
+    x = torch.full((500, 40), 3, dtype=torch.uint8)
+    y = Dequantise(5)(x, addressed(1, torch.arange(500), torch.device("cpu"))).double()
+    u = y * 5 - 3
+    # the mean of 20,000 uniform draws has deviation 0.00204; 5 of them: once in 1.7e6
+    assert abs(u.mean() - 0.5) < 0.0102
+    assert abs(u.var() - 1 / 12) < 0.004
+    assert u.min() < 0.001
+    assert u.max() > 0.999
+
+
+def test_the_volume_makes_a_uniform_density_count_levels():
+    space = Real((2, 3))
+    assert Dequantise(4).log_volume(space) == pytest.approx(-math.log(4**6))
+
+
+@pytest.mark.parametrize("levels", [2, 17, 129, 256])
+def test_black_and_white_are_certain(levels):
+    x = torch.tensor([[0, levels - 1]], dtype=torch.uint8)
+    for uniform in (0.0, 1 - 2.0**-24):
+        assert Binarise(levels)(x, constant(uniform)).tolist() == [[0.0, 1.0]]
+
+
+def test_binarised_means_are_grey_levels():
+    torch.manual_seed(0)
+    levels = torch.tensor([0, 1, 40, 200, 255], dtype=torch.uint8)
+    x = levels.expand(20_000, 5)
+    bits = Binarise(256)(x, fresh(x))
+    p = levels / 255
+    # five deviations; once in 3.5e5 over the three uncertain levels and both sides
+    bound = 5 * (p * (1 - p) / len(x)).sqrt()
+    assert ((bits.mean(0) - p).abs() <= bound).all()
+    assert Binarise(256).space(Pixels((5,))) == Binary((5,))
+
+
+def images():
+    return torch.randint(
+        1, 256, (400, 3, 4, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+
+
+def test_flip_mirrors_whole_images_left_to_right():
+    torch.manual_seed(1)
+    x = images()
+    y = Flip(0.3)(x, fresh(x))
+    mirrored = (y == x.flip(3)).flatten(1).all(1)
+    kept = (y == x).flatten(1).all(1)
+    assert (mirrored ^ kept).all()
+    # binomial(400, 0.3): deviation 9.2, five of them
+    assert abs(int(mirrored.sum()) - 120) < 46
+
+
+def test_shift_moves_images_over_the_fill_and_reaches_every_offset():
+    torch.manual_seed(2)
+    x = images()
+    y = Shift(2)(x, fresh(x))
+    seen = set()
+    for before, after in zip(x, y, strict=True):
+        offsets = []
+        for down in range(-2, 3):
+            for right in range(-2, 3):
+                moved = torch.zeros_like(before)
+                rows = slice(max(down, 0), 4 + min(down, 0))
+                columns = slice(max(right, 0), 7 + min(right, 0))
+                from_rows = slice(max(-down, 0), 4 + min(-down, 0))
+                from_columns = slice(max(-right, 0), 7 + min(-right, 0))
+                moved[:, rows, columns] = before[:, from_rows, from_columns]
+                if torch.equal(moved, after):
+                    offsets.append((down, right))
+        assert len(offsets) == 1
+        seen.add(offsets[0])
+    # each of 25 offsets is missed with probability (24/25)^400 = 8e-8
+    assert len(seen) == 25
+
+
+def test_augmentation_refuses_senseless_settings():
+    with pytest.raises(ValueError, match="probability"):
+        Flip(1.5)
+    with pytest.raises(ValueError, match="most"):
+        Shift(0)
