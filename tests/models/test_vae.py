@@ -73,10 +73,11 @@ def data_of(space, n=4):
 
 
 @pytest.mark.parametrize(("space", "head"), HEADS)
+@torch.no_grad()
 def test_bound_lies_below_quadrature_and_closes(space, head):
     model, x = small(space, head, scale=1.0), data_of(space)
-    exact = quadrature(model, x, points=401)[0]
-    repeats = x.repeat_interleave(2000, 0)
+    exact = quadrature(model, x, points=201)[0]
+    repeats = x.repeat_interleave(1000, 0)
     means = []
     for effort in (1, 5):
         bounds = model.lower_bound(repeats, effort=effort, seed=0).reshape(len(x), -1)
@@ -86,8 +87,8 @@ def test_bound_lies_below_quadrature_and_closes(space, head):
         assert (means[-1] < exact + 5 * error).all()
     # the gap of effort 1 is tenths of a nat, a hundred standard errors
     assert (means[0] < means[1]).all()
-    # 20,000 draws stray by less than 0.02 nats here: 0.15 is out of reach
-    assert torch.allclose(model.lower_bound(x, effort=20_000, seed=0), exact, atol=0.15)
+    # 8,000 draws stray by less than 0.03 nats here: 0.15 is out of reach
+    assert torch.allclose(model.lower_bound(x, effort=8000, seed=0), exact, atol=0.15)
 
 
 def test_importance_weights_average_to_the_density():
@@ -234,7 +235,7 @@ def test_completion_step_leaves_the_exact_conditional_unchanged():
 
 
 def test_completion_reaches_the_exact_conditional():
-    model = small(spaces.Binary((4,)), num_latent=1, scale=0.9, num_sweeps=60, condition=LABELS)
+    model = small(spaces.Binary((4,)), num_latent=1, scale=1.5, num_sweeps=60, condition=LABELS)
     points = model.space.points().double()
     points = points[(points[:, 0] == 1) & (points[:, 3] == 0)]
     labels = torch.full((len(points),), 2)
@@ -249,12 +250,13 @@ def test_completion_reaches_the_exact_conditional():
 
 def test_condition_reaches_both_networks():
     model = small(spaces.Binary((5,)), condition=LABELS, scale=1.0)
-    x = data_of(model.space, 2)
-    for given in (0, 1, 2):
-        labels = torch.full((2,), given)
-        exact = quadrature(model, x, labels, points=401)[0]
-        bound = model.lower_bound(x, effort=20_000, condition=given, seed=0)
-        assert torch.allclose(bound, exact, atol=0.15)
+    x, labels = data_of(model.space, 3), torch.tensor([2, 0, 1])
+    exact = quadrature(model, x, labels, points=401)[0]
+    bound = model._log_weights(x, labels, 8000).logsumexp(1) - math.log(8000)
+    # 8,000 draws stray by less than 0.03 nats here
+    assert torch.allclose(bound, exact, atol=0.15)
+    others = quadrature(model, x, labels.roll(1), points=401)[0]
+    assert not torch.allclose(others, exact, atol=0.3)
     codes = [model.encode(x, condition=given) for given in (0, 1)]
     assert not torch.allclose(*codes)
     decoded = [model.decode(codes[0], condition=given) for given in (0, 1)]
