@@ -63,7 +63,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         with seeded(self.seed, CPU):
             made = self._make(_space(self.space, rows.shape[1]), len(rows)).double()
         self._check_model(made)
-        self.model_: Any = made.fit(rows, epochs=self.epochs, seed=self.seed, device="cpu")
+        self.model_: Any = made.fit(rows.copy(), epochs=self.epochs, seed=self.seed, device="cpu")
         return self
 
     def _make(self, space: Space, num_rows: int) -> Model:

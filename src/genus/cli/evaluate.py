@@ -7,11 +7,13 @@ import tyro
 
 from genus.cli.options import Data, Device, Json, RunPath, Seed, View
 from genus.cli.output import console, print_json, print_table, progress_console
+from genus.data import Dataset
 from genus.engine import checkpoint
 from genus.engine.loop import resolve_device
-from genus.evaluation import Effort, Figure, Report, evaluate
+from genus.evaluation import Effort, Figure, Reference, Report, choose_features, evaluate
 from genus.recipes.results import metrics_of, results_of, write_results
 from genus.recipes.runs import RunFolder, open_run
+from genus.spaces import Pixels
 
 __all__ = ["command", "judge"]
 
@@ -86,9 +88,16 @@ def judge(
     """The record and the report of a run."""
     chosen = opened.data(data, view=view)
     progress_console().print(f"evaluating {opened.path} on {chosen.name} ...", style="dim")
-    report = evaluate(opened.model, chosen, effort=spend, seed=seed)
+    features = choose_features(_finest(chosen), seed=seed, folder=opened.path)
+    reference = None if features is None else Reference(chosen, features)
+    report = evaluate(opened.model, chosen, effort=spend, reference=reference, seed=seed)
     command = f"genus evaluate {opened.path} -n {spend.likelihood_examples} --seed {seed}"
     return results_of(opened, report, command), report
+
+
+def _finest(data: Dataset) -> Dataset:
+    """Images with all their levels, so that one feature network serves every view."""
+    return data.viewed("pixels") if isinstance(data.stored_space, Pixels) else data.base
 
 
 def _show(opened: RunFolder, record: dict[str, Any], report: Report) -> None:

@@ -86,11 +86,9 @@ def _repeat_flag(arguments: list[str], flag: str) -> list[str]:
             result += [flag, argument]
             given = 2
             continue
-        if given == 1:
-            result.append(flag)
+        result += [flag, argument] if given == 1 else [argument]
         given = 0
-        result.append(argument)
-    return result
+    return [*result, flag] if given == 1 else result
 
 
 def _describe(error: BaseException) -> str:

@@ -19,7 +19,7 @@ __all__ = ["Classifier", "Features", "PrincipalAxes", "RawFeatures", "choose_fea
 
 LARGEST_SIDE = 64
 FEWEST_EXAMPLES = 1000
-STEPS, BATCH_SIZE = 900, 128
+STEPS, BATCH_SIZE = 500, 128
 
 
 class Features(ABC):
@@ -124,7 +124,7 @@ class Classifier(Features):
 def choose_features(data: Dataset, *, seed: int = 0, folder: Path | None = None) -> Features | None:
     """The features that suit a data set; None for data that have no unit.
 
-    Labelled pictures of at most 64×64 get a classifier of their own, which takes some twenty
+    Labelled pictures of at most 64×64 get a classifier of their own, which takes some ten
     seconds once; other pictures their principal components; other numbers are features already.
 
     Args:
@@ -171,6 +171,7 @@ def _classifier(data: Dataset, seed: int, folder: Path | None) -> Classifier:
     return Classifier(network, data.name, accuracy)
 
 
+@torch.enable_grad()
 def _train(network: _Network, data: Dataset) -> float:
     """Trains for a fixed number of steps and returns the accuracy on test data."""
     labels, truth = data.labels("train"), data.labels("test")

@@ -88,7 +88,7 @@ def train(
                 recipe.algorithm,
                 budget=recipe.budget,
                 seed=recipe.seed,
-                callbacks=(Log(path / "log.jsonl", every=20), saved, stop, writer, bar),
+                callbacks=(Log(path / "log.jsonl", every=10), saved, stop, writer, bar),
                 device=place,
                 precision=precision,
                 resume=path / TRAINING if going_on else None,

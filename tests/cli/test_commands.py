@@ -1,0 +1,314 @@
+"""What the commands do, print and write; every reading command as JSON."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import genus
+from genus.cli.complete import MASKS, observed_under
+from genus.cli.main import _repeat_flag, main
+from genus.engine.checkpoint import read_tensors
+from genus.spaces import Binary, Real
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A working folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def small_digits(path):
+    """300 digits with labels: too few for a feature network, so that evaluation is fast."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    x = (digits.images[:300] * 15).astype(np.uint8)
+    np.savez(path, x=x, y=digits.target[:300])
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """Tiny runs on few digits."""
+    place = tmp_path_factory.mktemp("judged")
+    small_digits(place / "few.npz")
+    for name, settings in {
+        "ppca": ["num_components=3"],
+        "vae": ["num_latent=3", "hidden=12", "batch_size=50"],
+        "cgan": ["num_latent=3", "hidden=9,8", "batch_size=50"],
+    }.items():
+        arguments = ["train", name, "--data", str(place / "few.npz"), "--set", *settings]
+        budget = [] if name == "ppca" else ["--budget", "12steps"]
+        assert main([*arguments, *budget, "--out", str(place / name), "--device", "cpu"]) == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Tiny runs of four kinds of model on digits."""
+    place = tmp_path_factory.mktemp("runs")
+    for name, settings in {
+        "ppca": ["num_components=3"],
+        "vae": ["num_latent=3", "hidden=12", "batch_size=100"],
+        "cgan": ["num_latent=3", "hidden=9,8", "batch_size=100"],
+        "made": ["hidden=14", "batch_size=100"],
+    }.items():
+        arguments = ["train", name, "--data", "digits", "--set", *settings]
+        budget = [] if name == "ppca" else ["--budget", "12steps"]
+        assert main([*arguments, *budget, "--out", str(place / name), "--device", "cpu"]) == 0
+    return place
+
+
+def run(capfd, *arguments, code=0):
+    capfd.readouterr()
+    assert main([str(a) for a in arguments]) == code
+    return capfd.readouterr().out
+
+
+def run_json(capfd, *arguments, code=0):
+    return json.loads(run(capfd, *arguments, "--json", code=code))
+
+
+def read(path):
+    return json.loads(Path(path).read_text())
+
+
+def test_list_draws_the_family_tree(capfd):
+    page = run(capfd, "list")
+    places = [page.index(text) for text in ("explicit, tractable", "approximate", "implicit")]
+    assert places == sorted(places)
+    tractable, approximate = page[: places[1]], page[places[1] : places[2]]
+    assert "PPCA" in tractable
+    assert "PixelCNN" in tractable
+    assert "log p =" in tractable
+    assert "RBM" in approximate
+    assert "log p ≈" in approximate
+    assert "log p ≥" in approximate
+    assert "GAN" in page[places[2] :]
+
+
+def test_list_as_json_has_settings_and_capabilities(capfd):
+    models = {m["model"]: m for m in run_json(capfd, "list")["models"]}
+    assert set(models) == set(genus.models.registry.CLASSES)
+    assert models["GAN"]["density"] == "none"
+    assert "log_prob" not in models["GAN"]["answers"]
+    assert {"encode", "complete", "log_prob"} <= set(models["PPCA"]["answers"])
+    made = models["MADE"]["recipes"][0]
+    assert made["settings"]["hidden"] == {
+        "type": "a list such as 500,500",
+        "default": [500, 500],
+    }
+
+
+def test_data_lists_and_describes(capfd):
+    assert {"mnist", "digits"} <= {d["name"] for d in run_json(capfd, "data")["data"]}
+    assert "mnist" in run(capfd, "data")
+    digits = run_json(capfd, "data", "digits", "--picture", "digits.png")
+    assert digits["examples"]["train"] == sum(digits["training_examples_per_class"])
+    assert digits["shape"] == [1, 8, 8]
+    assert Image.open("digits.png").size[0] > 80
+    assert "licence" in run(capfd, "data", "digits")
+
+
+def test_data_describes_your_own(capfd):
+    np.save("points.npy", np.random.default_rng(0).random((50, 3)))
+    described = run_json(capfd, "data", "points.npy")
+    assert described["kind"] == "points" or described["kind"] == "table"
+    assert described["classes"] == []
+
+
+def test_train_prints_the_folder_and_what_comes_next(capfd):
+    arguments = ("train", "made", "--data", "digits", "--set", "hidden=9", "--epochs", "0.05")
+    page = run(capfd, *arguments)
+    assert "runs/made@digits" in page
+    assert "genus evaluate runs/made@digits" in page
+    assert genus.load("runs/made@digits").config["hidden"] == (9,)
+
+
+def test_resume_goes_on_with_the_budget_it_had(capfd, runs):
+    arguments = ["train", "made", "--data", "digits", "--set", "hidden=9", "--out", "r"]
+    run(capfd, *arguments, "--budget", "4steps")
+    run(capfd, *arguments, "--resume")
+    assert read("r/config.json")["reached"]["step"] == 4
+    run(capfd, *arguments, "--resume", "--budget", "7steps")
+    assert read("r/config.json")["reached"]["step"] == 7
+
+
+def test_sample_writes_a_picture_or_an_array(capfd, runs):
+    said = run_json(capfd, "sample", runs / "vae", "-n", "5", "--out", "s.npy", "--seed", "3")
+    assert said == {"file": "s.npy", "num_samples": 5, "seed": 3}
+    expected = genus.load(runs / "vae").sample(5, seed=3)
+    assert np.array_equal(np.load("s.npy"), expected.numpy())
+    run(capfd, "sample", runs / "vae", "-n", "5", "--out", "s.npz")
+    assert np.load("s.npz")["x"].shape == (5, 1, 8, 8)
+    run(capfd, "sample", runs / "vae", "-n", "7")
+    assert Image.open(runs / "vae/samples.png").mode == "L"
+
+
+def test_samples_of_a_dequantised_model_are_levels(capfd, runs):
+    run(capfd, "sample", runs / "ppca", "-n", "6", "--out", "s.npy")
+    drawn = np.load("s.npy")
+    assert drawn.dtype == np.uint8
+    assert drawn.max() <= 16
+
+
+def test_samples_on_demand_of_a_label(capfd, runs):
+    run(capfd, "sample", runs / "cgan", "-n", "4", "--condition", "7,2", "--out", "s.npy")
+    model = genus.load(runs / "cgan")
+    expected = model.sample(4, condition=torch.tensor([7, 2, 7, 2]), seed=0)
+    assert np.array_equal(np.load("s.npy"), expected.numpy())
+    run(capfd, "sample", runs / "cgan", "-n", "4", "--out", "s.npy")
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_complete_keeps_what_is_observed(capfd, runs, mask):
+    arguments = ("complete", runs / "made", "--mask", mask, "-n", "3", "--out", "c.npy")
+    said = run_json(capfd, *arguments, "--seed", "2")
+    assert said == {"file": "c.npy", "num_examples": 3, "mask": mask, "seed": 2}
+    data = genus.data.load("digits", view="binary").materialise("test", 3)
+    observed = observed_under(mask, Binary((1, 8, 8)), 3, 2)
+    filled = torch.from_numpy(np.load("c.npy"))
+    assert torch.equal(filled[observed], data[observed])
+    assert 0 < int((~observed).sum()) < observed.numel()
+
+
+def test_complete_draws_triples_as_a_picture_and_takes_a_file(capfd, runs):
+    run(capfd, "complete", runs / "made", "-n", "4")
+    assert (runs / "made/completed.png").exists()
+    x = genus.data.load("digits", view="binary").materialise("valid", 2)
+    np.save("mine.npy", x.numpy())
+    run(capfd, "complete", runs / "made", "--input", "mine.npy", "--out", "c.npy")
+    assert np.load("c.npy").shape == (2, 1, 8, 8)
+
+
+def test_a_model_that_cannot_complete_says_so(capfd, runs):
+    capfd.readouterr()
+    assert main(["complete", str(runs / "cgan")]) == 2
+    assert "a GAN cannot complete" in capfd.readouterr().err
+
+
+def test_masks_hide_what_they_name():
+    space = Real((2, 4, 6))
+    hidden = {mask: ~observed_under(mask, space, 1, 0)[0] for mask in MASKS}
+    assert hidden["left"][:, :, :3].all()
+    assert not hidden["left"][:, :, 3:].any()
+    assert torch.equal(hidden["right"], ~hidden["left"])
+    assert hidden["top"][:, :2].all()
+    assert not hidden["top"][:, 2:].any()
+    assert torch.equal(hidden["bottom"], ~hidden["top"])
+    assert int(hidden["centre"].sum()) == 2 * 2 * 3
+    assert torch.equal(hidden["random"][0], hidden["random"][1])
+    with pytest.raises(ValueError, match="random"):
+        observed_under("left", Real((5,)), 1, 0)
+
+
+def test_evaluate_measures_by_capability(capfd, judged):
+    few = ("-n", "30", "--seconds", "0.3")
+    record = run_json(capfd, "evaluate", judged / "ppca", *few, "--results", "results")
+    assert record == read("results/ppca.json")
+    assert record == json.loads((judged / "ppca/evaluation.json").read_text())
+    metrics = record["metrics"]
+    assert metrics["log_likelihood"]["sign"] in ("=", ">=")
+    assert {"bits_per_dim", "fid", "fid_floor", "accuracy", "samples_per_second"} <= set(metrics)
+    gan = run_json(capfd, "evaluate", judged / "cgan", *few)["metrics"]
+    assert "log_likelihood" not in gan
+    assert "fid" in gan
+
+
+def test_evaluate_prints_a_table(capfd, judged):
+    page = run(capfd, "evaluate", judged / "vae", "-n", "20", "--seconds", "0.3")
+    assert "log_likelihood" in page
+    assert "≥" in page
+
+
+def test_reproduce_trains_evaluates_and_records(capfd):
+    small_digits("few.npz")
+    recipe = "made@few.npz"
+    arguments = ("reproduce", recipe, "--set", "hidden=9", "--budget", "5steps", "-n", "9")
+    record = run_json(capfd, *arguments)
+    assert record["recipe"] == recipe
+    assert read(f"results/{recipe}.json") == record
+
+
+def test_check_runs_the_contract(capfd, folder):
+    (folder / "mine.py").write_text(GOOD)
+    result = run_json(capfd, "check", "mine.py:Coin")
+    assert result["failed"] == 0
+    assert sum(check["status"] == "pass" for check in result["checks"]) >= 5
+    (folder / "theirs.py").write_text(GOOD.replace("torch.bernoulli(p)", "2 * torch.bernoulli(p)"))
+    broken = run_json(capfd, "check", "theirs:Coin", code=1)
+    assert broken["failed"] >= 1
+    assert "FAIL" in run(capfd, "check", "theirs:Coin", code=1)
+
+
+GOOD = '''
+import torch
+from torch import nn
+
+from genus import Binary, Budget
+from genus.engine import Descend, Optimiser
+from genus.model import Exact
+from genus.objectives.likelihood import NegativeLogLikelihood
+
+
+class Coin(Exact):
+    """Independent coins."""
+
+    def __init__(self, space: Binary) -> None:
+        super().__init__()
+        self.space = space
+        self.logits = nn.Parameter(torch.zeros(space.num_dimensions))
+
+    def algorithm(self):
+        return Descend(
+            NegativeLogLikelihood(), Optimiser(learning_rate=0.1), budget=Budget(epochs=5)
+        )
+
+    def _log_prob(self, x, condition):
+        flat = x.flatten(1)
+        return (flat * self.logits - nn.functional.softplus(self.logits)).sum(1)
+
+    def _sample(self, n, condition):
+        p = self.logits.sigmoid().expand(n, -1)
+        return torch.bernoulli(p).reshape(n, *self.space.shape)
+'''
+
+
+@pytest.mark.slow
+def test_compare_runs_families_and_gives_their_rows(capfd):
+    rows = run_json(
+        capfd, "compare", "--data", "digits", "--models", "ppca", "--budget", "1s", "--out", "rep"
+    )
+    assert [row["model"] for row in rows] == ["PPCA"]
+    assert rows[0]["status"] == "done"
+    assert read("rep/results.json")[0]["model"] == "PPCA"
+
+
+def test_set_takes_several_values():
+    flag = "--set"
+    for given, expected in [
+        (["vae", "--set", "a=1", "b=2", "--seed", "3"], ["vae", flag, "a=1", flag, "b=2"]),
+        (["--set", "a=1", "--set", "b=2"], [flag, "a=1", flag, "b=2"]),
+        (["--set", "a=1", "vae"], [flag, "a=1", "vae"]),
+        (["--set", "broken"], [flag, "broken"]),
+        (["--set"], [flag]),
+        (["--set", "--seed", "3"], [flag]),
+    ]:
+        seed = ["--seed", "3"] if "--seed" in given else []
+        assert _repeat_flag(given, flag) == expected + seed
+
+
+def test_a_run_on_your_own_data_can_be_asked_from_anywhere(capfd, folder, monkeypatch):
+    rng = np.random.default_rng(0)
+    np.save("own.npy", rng.normal(size=(80, 4)) @ rng.normal(size=(4, 4)))
+    run(capfd, "train", "ppca", "--data", "own.npy", "--set", "num_components=2", "--out", "r")
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    run(capfd, "sample", "../r", "-n", "3", "--out", "x.npy")
+    run(capfd, "complete", "../r", "--mask", "random", "--out", "y.npy")
+    assert "log_likelihood" in run_json(capfd, "evaluate", "../r", "--seconds", "0.2")["metrics"]
+    assert read_tensors(folder / "r/model.safetensors")[0]["loadings"].shape == (4, 2)
