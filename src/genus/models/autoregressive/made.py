@@ -81,7 +81,7 @@ class MADE(Exact, Completes):
         """Maximum likelihood by Adam; with several orders, one drawn for every step."""
         return Descend(
             NegativeLogLikelihood() if self.num_orders == 1 else RandomOrder(),
-            Optimiser(learning_rate=2e-3, schedule="one-cycle"),
+            Optimiser(learning_rate=3e-3, schedule="one-cycle"),
             batch_size=128,
             budget=Budget(epochs=20),
         )

@@ -103,8 +103,8 @@ class PixelCNN(Exact, Completes):
         """Maximum likelihood by Adam with a one-cycle rate."""
         return Descend(
             NegativeLogLikelihood(),
-            Optimiser(learning_rate=4e-3, schedule="one-cycle", clip=1.0),
-            batch_size=32,
+            Optimiser(learning_rate=4e-3, schedule="one-cycle", clip=200.0),
+            batch_size=16,
             budget=Budget(epochs=3),
         )
 
