@@ -117,6 +117,7 @@ def test_levels_and_reals():
     real = space.to_real(x)
     assert real.flatten().tolist() == pytest.approx([-1, -1 / 3, 1 / 3, 1])
     assert torch.equal(space.from_real(real), x)
+    assert space.to_real(x.double()).dtype == torch.float64
     assert space.from_real(torch.tensor([-9.0, -0.4, 0.4, 9.0])).tolist() == [0, 1, 2, 3]
     every = torch.arange(256, dtype=torch.uint8)
     big = Pixels((1, 16, 16))

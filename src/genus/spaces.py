@@ -113,10 +113,14 @@ class Numeric(Space):
 
     @final
     def to_real(self, x: Tensor) -> Tensor:
-        """Maps levels evenly onto [−1, 1]; reals stay as they are."""
+        """Maps levels evenly onto [−1, 1]; reals stay as they are.
+
+        A floating dtype is kept, integers take the default one.
+        """
         if self.levels is None:
             return x
-        return x.to(torch.get_default_dtype()) * (2.0 / (self.levels - 1)) - 1.0
+        values = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+        return values * (2.0 / (self.levels - 1)) - 1.0
 
     @final
     def from_real(self, y: Tensor) -> Tensor:

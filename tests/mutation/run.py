@@ -139,10 +139,12 @@ def main():
         check_copy_is_used(Path(name))
     with ThreadPoolExecutor(arguments.workers) as pool:
         suites = sorted({bug.tests for bug in chosen})
+        controls = {}
         verdicts = pool.map(lambda tests: control(tests, arguments.timeout), suites)
-        controls = dict(zip(suites, verdicts, strict=True))
-        for tests, (verdict, reason) in controls.items():
-            print(f"control {verdict:8} {tests}  {'' if verdict == 'passed' else reason}")
+        for tests, (verdict, reason) in zip(suites, verdicts, strict=True):
+            controls[tests] = (verdict, reason)
+            note = "" if verdict == "passed" else reason
+            print(f"control {verdict:8} {tests}  {note}", flush=True)
         rows = []
         for row in pool.map(lambda bug: inject(bug, arguments.timeout), chosen):
             if controls[row["tests"]][0] != "passed":

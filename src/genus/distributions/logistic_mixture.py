@@ -38,7 +38,7 @@ class LogisticMixture(Head):
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Log of each level's mass, or of the density."""
         log_weights, means, log_scales = self._mixture(parameters)
-        value = self.space.to_real(x).to(means.dtype).unsqueeze(1)
+        value = self.space.to_real(x.to(means.dtype)).unsqueeze(1)
         if self.space.levels is None:
             scaled = (value - means) * (-log_scales).exp()
             inside = -scaled - log_scales - 2 * F.softplus(-scaled)
