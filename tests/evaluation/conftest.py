@@ -14,8 +14,7 @@ def dataset(kind: str, space: Space, x: torch.Tensor, labels: torch.Tensor | Non
     """A data set in memory: 60 % train, 10 % valid, 30 % test."""
     ends = [0, int(0.6 * len(x)), int(0.7 * len(x)), len(x)]
     parts = [
-        Part(InMemory(x[a:b]), None if labels is None else labels[a:b])
-        for a, b in pairwise(ends)
+        Part(InMemory(x[a:b]), None if labels is None else labels[a:b]) for a, b in pairwise(ends)
     ]
     names = () if labels is None else tuple(str(i) for i in range(int(labels.max()) + 1))
     return Dataset("made up", kind, space, Parts(*parts), class_names=names)  # type: ignore[arg-type]

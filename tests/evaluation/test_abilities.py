@@ -2,8 +2,12 @@ import pytest
 import torch
 
 from genus.data.dataset import Dataset
-from genus.engine import Tensors
-from genus.evaluation.completion import completion_error, completion_floor, masks
+from genus.evaluation.completion import (
+    complete_under_masks,
+    completion_error,
+    completion_floor,
+    masks,
+)
 from genus.evaluation.evaluate import Effort, evaluate
 from genus.evaluation.feature_network import (
     Classifier,
@@ -62,7 +66,7 @@ def test_reconstruction_of_ppca_is_the_ridge_projection(points: Dataset) -> None
     loadings, identity = model.loadings, torch.eye(2)
     gram = loadings.T @ loadings + model.variance * identity
     seen = (x - model.mean) @ loadings @ torch.linalg.inv(gram) @ loadings.T + model.mean
-    expected = (seen - x).square().mean()
+    expected = (seen - x).square().mean().detach()
     found = reconstruction_error(model, points, batch_size=64)
     assert found is not None
     assert found.value == pytest.approx(float(expected), rel=1e-4)
@@ -88,15 +92,27 @@ def test_completion_of_a_gaussian_has_the_error_of_its_conditional(points: Datas
             gap = gap - gain @ (row - model.mean)[seen]
             inner = inner - gain @ covariance[seen][:, ~seen]
         # a draw errs by its mean's error and its own variance
-        expected.append(float((gap.square() + inner.diagonal()).mean()))
-    runs = [completion_error(model, points, n=n, seed=seed) for seed in range(8)]
-    values = torch.tensor([run["random half"].value for run in runs if run is not None])
+        expected.append(float((gap.square() + inner.diagonal()).mean().detach()))
+    runs = [complete_under_masks(model, points, n=n, seed=seed) for seed in range(8)]
+    values = torch.tensor(
+        [completion_error(run)["random half"].value for run in runs if run is not None]
+    )
     # eight runs: the mean strays by 5 standard errors less than once in 300
     wanted = sum(expected) / len(expected)
     assert abs(float(values.mean()) - wanted) < 5 * float(values.std()) / 8**0.5
     floor = completion_floor(points, n=n)
     assert floor is not None
     assert floor["random half"].value > wanted / 2
+
+
+def test_completion_stops_in_time_with_as_many_examples_for_every_mask(stripes: Dataset) -> None:
+    data = stripes.dequantised()
+    found = complete_under_masks(fitted(data, 3), data, n=50, batch_size=8, seconds=0.0)
+    assert found is not None
+    assert [len(c.drawn) for c in found.values()] == [8, 8, 8]
+    for completed in found.values():
+        seen = completed.observed
+        torch.testing.assert_close(completed.drawn[seen], completed.original[seen])
 
 
 def test_the_probe_finds_what_the_codes_know(points: Dataset) -> None:
@@ -116,7 +132,7 @@ def test_the_probe_finds_what_the_codes_know(points: Dataset) -> None:
 def test_what_cannot_be_asked_is_none(points: Dataset) -> None:
     gan = GAN(Real((4,)), num_latent=2)
     assert reconstruction_error(gan, points) is None
-    assert completion_error(gan, points) is None
+    assert complete_under_masks(gan, points) is None
     assert probe_accuracy(gan, points) is None
     assert full_sampler_of(gan, points) is None
 
@@ -170,9 +186,7 @@ def test_points_are_judged_in_their_own_unit(points: Dataset) -> None:
 
 
 def test_network_evaluations_by_type() -> None:
-    plain = Tensors(torch.zeros(2, 4), Real((4,)))
     data = None
-    del plain
     assert sampler_of(PPCA(Real((4,)), 2), data).evaluations == 1  # type: ignore[arg-type]
     assert sampler_of(GAN(Real((4,)), num_latent=2), data).evaluations == 1  # type: ignore[arg-type]
     assert sampler_of(MADE(Binary((6,))), data).evaluations == 6  # type: ignore[arg-type]
@@ -203,7 +217,7 @@ def test_speed_counts_draws_over_time() -> None:
 
 
 def test_evaluate_asks_all_that_a_type_can_answer(stripes: Dataset) -> None:
-    effort = Effort(200, 2, 5.0, 128, 1.0, 10, 0.05)
+    effort = Effort(200, 2, 5.0, 128, 1.0, 10, 1.0, 0.05)
     data = stripes.dequantised()
     report = evaluate(fitted(data, 3), data, effort=effort)
     assert report.density == "exact"

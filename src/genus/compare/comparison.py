@@ -6,7 +6,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +73,7 @@ def compare(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "auto",
     precision: Precision = "float32",
+    effort: Effort | None = None,
     console: Any = None,
 ) -> Comparison:
     """Trains the named families on one data set and shows what each can and cannot do.
@@ -92,6 +93,7 @@ def compare(
         settings: of recipes by family, beside the families' own.
         device: "auto" takes a GPU where there is one.
         precision: "float32" or "bf16".
+        effort: what each evaluation may cost; by the budget where nobody says.
         console: a rich console for progress and table; standard output by default.
 
     Returns:
@@ -105,7 +107,7 @@ def compare(
     for name in given:
         if name not in names:
             raise ValueError(f"settings are given for {name!r}, which does not take part")
-    plan = Plan(data, view, parse_budget(budget), seed, device, precision, given)
+    plan = Plan(data, view, parse_budget(budget), seed, device, precision, given, effort)
     resolve_device(device)
     session = _Session(plan, names, Path(out), GrowingTable(console))
     return session.run()
@@ -185,9 +187,7 @@ class _Session:
         recipe = registry.build(family.recipe, data, seed=self.plan.seed, **settings)
         budget = self.plan.budget_for(recipe.data.train.num_examples)
         fingerprint = self.plan.fingerprint(family.recipe, settings, recipe.data)
-        fingerprint |= {
-            "likelihood": [family.likelihood_effort, family.likelihood_examples],
-        }
+        fingerprint["effort"] = asdict(_effort(family, self.plan))
         return replace(recipe, budget=budget), json.loads(json.dumps(fingerprint))
 
     def _train_and_judge(
@@ -214,24 +214,17 @@ class _Session:
         report = evaluate(
             model,
             recipe.data,
-            effort=_effort(family, self.plan.budget),
+            effort=_effort(family, self.plan),
             reference=reference,
             seed=self.plan.seed,
         )
         row = finished_row(name, family, recipe, progress, report, memory)
         row["budget"] = self.plan.budget_name()
         row["seed"] = self.plan.seed
-        row["pictures"] = []
-        if report.samples is not None:
-            row["pictures"] = draw_pictures(
-                model,
-                recipe.data,
-                report.samples,
-                folder / "pictures",
-                reference=reference,
-                seed=self.plan.seed,
-            )
-        draw_real(recipe.data.base, folder / "pictures")
+        row["pictures"] = draw_pictures(
+            model, recipe.data, report, folder / "pictures", reference, seed=self.plan.seed
+        )
+        row["pictures"] += draw_real(recipe.data.base, folder / "pictures")
         return row
 
     def _reference(self, data: Dataset) -> Reference | None:
@@ -268,18 +261,20 @@ def _finest(data: Dataset) -> Dataset:
     return data.base
 
 
-def _effort(family: Family, budget: Budget | int) -> Effort:
-    """Evaluation that costs no more than half of a short training does."""
+def _effort(family: Family, plan: Plan) -> Effort:
+    """What was asked for, or an evaluation that costs about half of the training."""
+    if plan.effort is not None:
+        return plan.effort
     seconds = math.inf
-    if isinstance(budget, Budget) and budget.seconds is not None:
-        seconds = budget.seconds
+    if isinstance(plan.budget, Budget) and plan.budget.seconds is not None:
+        seconds = plan.budget.seconds
     limit = min(15.0, max(2.0, seconds / 4))
     return Effort(
         likelihood_examples=family.likelihood_examples,
         likelihood_effort=family.likelihood_effort,
         likelihood_seconds=limit,
         sample_seconds=limit,
-        completions=100,
+        completion_seconds=limit * 2 / 3,
         speed_seconds=min(1.5, max(0.3, seconds / 20)),
     )
 

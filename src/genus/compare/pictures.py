@@ -8,12 +8,14 @@ from torch import Tensor
 from genus.data import Dataset
 from genus.engine import checkpoint
 from genus.engine.seeding import address
-from genus.evaluation.completion import masks
+from genus.evaluation import Report
+from genus.evaluation.completion import Completed
 from genus.evaluation.likelihood import conditions
 from genus.evaluation.samples import Reference, nearest_real
 from genus.evaluation.units import samples_to_units, to_units
-from genus.model import Completes, Encodes, Latent, Model
+from genus.model import Encodes, Latent, Model
 from genus.report.grids import grid, png, scatter
+from genus.spaces import Binary
 
 __all__ = ["draw_pictures", "draw_real"]
 
@@ -27,20 +29,24 @@ HIDDEN_GREY = 0.5
 def draw_pictures(
     model: Model,
     data: Dataset,
-    samples: Tensor,
+    report: Report,
     folder: Path,
-    *,
     reference: Reference | None = None,
+    *,
     seed: int = 0,
 ) -> list[str]:
     """Writes the pictures that this model allows as PNG files and returns their names.
 
-    ``samples``; ``nearest`` (samples above the training data most like them);
-    ``reconstructions`` (data above what their codes give back); ``completion_…`` (for
-    each mask: observed, completed, original); ``interpolation`` (between codes of two data, or two
-    draws of the prior). Points of the plane get a scatter of ``samples``.
+    ``samples``; ``means`` (what drawn codes stand for, where pixels are drawn black or white);
+    ``nearest`` (samples above the training data most like them); ``reconstructions`` (data
+    above what their codes give back); ``completion_…`` (for each mask: observed, completed,
+    original); ``interpolation`` (between codes of two data, or two draws of the prior). Points
+    of the plane get a scatter of ``samples``.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    samples = report.samples
+    if samples is None:
+        return []
     if data.kind == "points" and data.space.shape == (2,):
         drawn = samples_to_units(data, samples[:2000])
         real = to_units(data.base, data.base.materialise("test", 2000))
@@ -48,14 +54,17 @@ def draw_pictures(
     if data.kind != "image" or len(data.space.shape) != 3:
         return []
     found = {"samples": grid(samples_to_units(data, samples[: COLUMNS * ROWS]), COLUMNS)}
+    if isinstance(model, Latent) and isinstance(data.space, Binary) and model.condition is None:
+        codes = model.prior(COLUMNS * 2, seed=address(seed, "means"))
+        found["means"] = grid(to_units(data, model.decode(codes)), COLUMNS)
     if reference is not None:
         few = samples[:COLUMNS]
         rows = [samples_to_units(data, few), nearest_real(few, reference)[0]]
         found["nearest"] = grid(torch.cat(rows), COLUMNS)
     if isinstance(model, Encodes):
         found["reconstructions"] = _reconstructions(model, data)
-    if isinstance(model, Completes):
-        found |= _completions(model, data, seed)
+    for name, completed in (report.completed or {}).items():
+        found[f"completion_{name.replace(' ', '_')}"] = _completion(completed)
     if isinstance(model, Latent) and model.condition is None:
         found["interpolation"] = _interpolation(model, data, seed)
     return _write(folder, found)
@@ -84,19 +93,12 @@ def _reconstructions(model: Encodes, data: Dataset) -> Tensor:
     return grid(torch.cat([to_units(data, x), seen]), COLUMNS)
 
 
-def _completions(model: Completes, data: Dataset, seed: int) -> dict[str, Tensor]:
-    """For each mask three rows of examples: observed, completed, original."""
-    x = data.materialise("test", EXAMPLES)
-    given = conditions(model, data, "test", len(x))
-    original = to_units(data, x)
-    found = {}
-    for name, observed in masks(data.space.shape, len(x)).items():
-        place = address(seed, "picture", name)
-        drawn = model.complete(x, observed, condition=given, seed=place).cpu()
-        shown = torch.where(observed, original, torch.full_like(original, HIDDEN_GREY))
-        rows = torch.cat([shown, to_units(data, drawn), original])
-        found[f"completion_{name.replace(' ', '_')}"] = grid(rows, EXAMPLES)
-    return found
+def _completion(completed: Completed) -> Tensor:
+    """Three rows of examples: observed, completed, original."""
+    few = slice(EXAMPLES)
+    original = completed.original[few]
+    shown = torch.where(completed.observed[few], original, torch.full_like(original, HIDDEN_GREY))
+    return grid(torch.cat([shown, completed.drawn[few], original]), len(original))
 
 
 def _interpolation(model: Latent, data: Dataset, seed: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from genus.data import Dataset
 from genus.engine import Budget
+from genus.evaluation import Effort
 from genus.version import __version__
 
 __all__ = ["Plan", "parse_budget"]
@@ -27,6 +28,7 @@ class Plan:
         device: to train on.
         precision: "float32" or "bf16".
         settings: of recipes, by family, beside those of the families' own.
+        effort: of each evaluation; None lets the budget decide.
     """
 
     data: str | Path | Dataset
@@ -36,6 +38,7 @@ class Plan:
     device: str
     precision: Any
     settings: dict[str, dict[str, Any]]
+    effort: Effort | None = None
 
     def data_name(self) -> str:
         """What a reader calls the data."""

@@ -60,7 +60,13 @@ def finished_row(
         "evaluation_seconds": round(sum(report.seconds.values()), 2),
         "evaluation_parts": report.seconds,
     }
-    row |= _likelihood(report) | _quality(report) | _speed(report) | _abilities(report)
+    row |= (
+        _likelihood(report)
+        | _quality(report)
+        | _modes(report)
+        | _speed(report)
+        | _abilities(report)
+    )
     return row
 
 
@@ -105,6 +111,20 @@ def _quality(report: Report) -> dict[str, Any]:
         "coverage_floor": found.manifold_floor.coverage,
         "energy_distance": found.energy_distance,
         "energy_floor": found.energy_floor,
+    }
+
+
+def _modes(report: Report) -> dict[str, Any]:
+    """Of a toy with known modes."""
+    if report.quality is None or report.quality.modes is None:
+        return {}
+    found, floor = report.quality.modes, report.quality.modes_floor
+    return {
+        "modes": found.found,
+        "modes_known": found.known,
+        "kl": found.kl,
+        "high_quality": found.good,
+        "high_quality_floor": None if floor is None else floor.good,
     }
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from genus.compare.plan import Plan
-from genus.report.columns import COLUMNS, Column
+from genus.report.columns import COLUMNS, Column, number
 
 __all__ = ["GrowingTable", "plain_tables"]
 
@@ -138,9 +138,9 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         if row.get("log_likelihood_reverse") is not None:
             found.append(
-                f"{row['model']}: log-likelihood between "
-                f"{row['log_likelihood_reverse']:.1f} (reverse AIS) and "
-                f"{row['log_likelihood']:.1f} (AIS)".replace("-", "−")
+                f"{row['model']}: log-likelihood by reverse AIS "
+                f"{number(row['log_likelihood_reverse'], 4)}, by AIS "
+                f"{number(row['log_likelihood'], 4)}; the truth lies between, but for chance"
             )
         if row.get("full_samples_per_second") is not None:
             found.append(f"{row['model']}: samples by {row['sampler']}; all steps timed apart")

@@ -1,6 +1,12 @@
 """Honest figures: functions of a model and data, chosen by what the model can answer."""
 
-from genus.evaluation.completion import completion_error, completion_floor, masks
+from genus.evaluation.completion import (
+    Completed,
+    complete_under_masks,
+    completion_error,
+    completion_floor,
+    masks,
+)
 from genus.evaluation.energy_distance import energy_distance
 from genus.evaluation.evaluate import Effort, Report, evaluate
 from genus.evaluation.feature_network import Features, choose_features
@@ -14,6 +20,7 @@ from genus.evaluation.samples import Quality, Reference, nearest_real, sample_qu
 from genus.evaluation.speed import Speed, network_evaluations, num_parameters, sampling_speed
 
 __all__ = [
+    "Completed",
     "Effort",
     "Features",
     "Figure",
@@ -25,6 +32,7 @@ __all__ = [
     "Report",
     "Speed",
     "choose_features",
+    "complete_under_masks",
     "completion_error",
     "completion_floor",
     "density_kind",

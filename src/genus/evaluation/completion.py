@@ -11,6 +11,10 @@ The masks, true where an entry is observed:
 Data that are no pictures know the random half only.
 """
 
+import math
+import time
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -22,7 +26,13 @@ from genus.evaluation.likelihood import conditions
 from genus.evaluation.units import has_units, mean_datum, to_units
 from genus.model import Completes, Model
 
-__all__ = ["completion_error", "completion_floor", "masks"]
+__all__ = [
+    "Completed",
+    "complete_under_masks",
+    "completion_error",
+    "completion_floor",
+    "masks",
+]
 
 
 def masks(shape: tuple[int, ...], n: int) -> dict[str, Bool[Tensor, "example *shape"]]:
@@ -43,33 +53,67 @@ def masks(shape: tuple[int, ...], n: int) -> dict[str, Bool[Tensor, "example *sh
     return found
 
 
-@torch.no_grad()
-def completion_error(
-    model: Model, data: Dataset, *, n: int = 200, batch_size: int = 100, seed: int = 0
-) -> dict[str, Figure] | None:
-    """The mean squared error of one draw of the missing entries, over those entries alone.
+@dataclass(frozen=True)
+class Completed:
+    """Examples under one mask.
 
-    In the unit of the data set (pictures on [0, 1]), on the first ``n`` test examples. A draw
-    from the true distribution has twice the error of its mean: compare with
-    :func:`completion_floor` and between models. None for a model that does not complete.
+    Attributes:
+        observed: true where an entry was given.
+        drawn: the completed data, in the unit of the data set.
+        original: the data, likewise.
+    """
+
+    observed: Bool[Tensor, "example *shape"]
+    drawn: Tensor
+    original: Tensor
+
+
+@torch.no_grad()
+def complete_under_masks(
+    model: Model,
+    data: Dataset,
+    *,
+    n: int = 200,
+    batch_size: int = 50,
+    seconds: float = math.inf,
+    seed: int = 0,
+) -> dict[str, Completed] | None:
+    """The first ``n`` test examples completed under each mask, one draw each.
+
+    Stops after the batch that passes ``seconds``, with as many examples for every mask. None
+    for a model that does not complete, and for data without units.
     """
     if not isinstance(model, Completes) or not has_units(data):
         return None
     x = data.materialise("test", n)
     labels = conditions(model, data, "test", len(x))
-    figures = {}
-    for name, observed in masks(data.space.shape, len(x)).items():
-        drawn = [
-            model.complete(
-                x[rows],
-                observed[rows],
-                condition=None if labels is None else labels[rows],
-                seed=address(seed, "completion", name, rows.start),
-            )
-            for rows in (slice(i, i + batch_size) for i in range(0, len(x), batch_size))
-        ]
-        figures[name] = _on_missing(to_units(data, torch.cat(drawn)), to_units(data, x), observed)
-    return figures
+    observed = masks(data.space.shape, len(x))
+    drawn: dict[str, list[Tensor]] = {name: [] for name in observed}
+    clock = time.perf_counter()
+    for start in range(0, len(x), batch_size):
+        rows = slice(start, start + batch_size)
+        given = None if labels is None else labels[rows]
+        for name, mask in observed.items():
+            place = address(seed, "completion", name, start)
+            filled = model.complete(x[rows], mask[rows], condition=given, seed=place)
+            drawn[name].append(to_units(data, filled))
+        if time.perf_counter() - clock > seconds:
+            break
+    found = {}
+    for name, parts in drawn.items():
+        filled = torch.cat(parts)
+        count = len(filled)
+        found[name] = Completed(observed[name][:count], filled, to_units(data, x[:count]))
+    return found
+
+
+def completion_error(completed: dict[str, Completed]) -> dict[str, Figure]:
+    """The mean squared error over the missing entries alone, by mask.
+
+    In the unit of the data set (pictures on [0, 1]). A draw from the true distribution has
+    twice the error of its mean: compare with :func:`completion_floor` and between models.
+    """
+    return {name: _on_missing(c.drawn, c.original, c.observed) for name, c in completed.items()}
 
 
 @torch.no_grad()

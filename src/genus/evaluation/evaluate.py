@@ -9,7 +9,12 @@ from torch import Tensor
 
 from genus.data import Dataset
 from genus.engine.seeding import address
-from genus.evaluation.completion import completion_error, completion_floor
+from genus.evaluation.completion import (
+    Completed,
+    complete_under_masks,
+    completion_error,
+    completion_floor,
+)
 from genus.evaluation.feature_network import choose_features
 from genus.evaluation.features import probe_accuracy, probe_floor
 from genus.evaluation.figure import Figure
@@ -22,7 +27,7 @@ from genus.model import Model
 
 __all__ = ["Effort", "Report", "evaluate"]
 
-FEWEST_DRAWN = 64
+FEWEST_DRAWN = 128
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class Effort:
         likelihood_seconds: stop after the batch that passes this time.
         samples: at most so many are drawn for the sample figures.
         sample_seconds: and fewer (a power of two) where they would take longer than this.
-        completions: examples that are completed under each mask.
+        completions: at most so many examples are completed under each mask.
+        completion_seconds: stop after the batch that passes this time.
         speed_seconds: how long to time a sampler.
         sampling_steps: of a diffusion that has more, for all but the timing of its full length.
     """
@@ -46,6 +52,7 @@ class Effort:
     samples: int = 2048
     sample_seconds: float = 15.0
     completions: int = 100
+    completion_seconds: float = 10.0
     speed_seconds: float = 1.5
     sampling_steps: int = 50
 
@@ -63,6 +70,7 @@ class Report:
         speed: of that sampler.
         slow_sampler, slow_speed: the model's full-length sampler where it has a shorter one.
         reconstruction, completion, probe: each beside its floor.
+        completed: what completion was judged on.
         parameters: how many numbers were learnt.
         seconds: what the evaluation took, by part.
     """
@@ -79,6 +87,7 @@ class Report:
     reconstruction: Figure | None = None
     reconstruction_floor: Figure | None = None
     completion: dict[str, Figure] | None = None
+    completed: dict[str, Completed] | None = None
     completion_floor: dict[str, Figure] | None = None
     probe: Figure | None = None
     probe_floor: Figure | None = None
@@ -121,14 +130,30 @@ def evaluate(
         if report.reconstruction is not None:
             report.reconstruction_floor = reconstruction_floor(data)
     with _timed(report, "completion"):
-        report.completion = completion_error(model, data, n=spend.completions, seed=seed)
-        if report.completion is not None:
-            report.completion_floor = completion_floor(data, n=spend.completions)
+        _judge_completions(report, model, data, spend, seed)
     with _timed(report, "probe"):
         report.probe = probe_accuracy(model, data)
         if report.probe is not None:
             report.probe_floor = probe_floor(data)
     return report
+
+
+def _judge_completions(
+    report: Report, model: Model, data: Dataset, spend: Effort, seed: int
+) -> None:
+    """Completes as many test examples as the time allows."""
+    found = complete_under_masks(
+        model,
+        data,
+        n=spend.completions,
+        batch_size=10,
+        seconds=spend.completion_seconds,
+        seed=seed,
+    )
+    if found is not None:
+        report.completed, report.completion = found, completion_error(found)
+        count = next(iter(report.completion.values())).num_examples
+        report.completion_floor = completion_floor(data, n=count)
 
 
 def _judge_samples(

@@ -49,15 +49,14 @@ def _probe(
     train, test = data.labels("train"), data.labels("test")
     if train is None or test is None:
         return None
-    sets = {}
-    for split, labels, n in (("train", train, num_train), ("test", test, num_test)):
-        codes = encode(data.materialise(split, min(n, len(labels))))
-        sets[split] = (codes.double().numpy(), labels[: len(codes)].numpy())
-    if len(set(sets["train"][1].tolist())) < 2:
+    train_codes = encode(data.materialise("train", min(num_train, len(train))))
+    test_codes = encode(data.materialise("test", min(num_test, len(test))))
+    known, truth = train[: len(train_codes)].numpy(), test[: len(test_codes)].numpy()
+    if len(set(known.tolist())) < 2:
         return None
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        classifier.fit(*sets["train"])
-    right = classifier.predict(sets["test"][0]) == sets["test"][1]
+        classifier.fit(train_codes.double().numpy(), known)
+    right = classifier.predict(test_codes.double().numpy()) == truth
     return mean_figure(torch.from_numpy(right))

@@ -10,6 +10,7 @@ from genus.evaluation.energy_distance import energy_distance
 from genus.evaluation.feature_network import Features
 from genus.evaluation.figure import Figure
 from genus.evaluation.frechet import Moments, frechet_figure
+from genus.evaluation.modes import Modes, find_modes
 from genus.evaluation.neighbours import Manifold, manifold, nearest
 from genus.evaluation.units import samples_to_units, to_units
 
@@ -30,6 +31,8 @@ class Quality:
         manifold_floor: the same of real training data.
         energy_distance: for points of a few dimensions, in their own unit; else None.
         energy_floor: the same of real training data.
+        modes: of a toy whose modes are known; else None.
+        modes_floor: the same of real training data.
         feature_network: what the features are.
         feature_accuracy: of the classifier behind them, where there is one.
     """
@@ -40,6 +43,8 @@ class Quality:
     manifold_floor: Manifold
     energy_distance: float | None
     energy_floor: float | None
+    modes: Modes | None
+    modes_floor: Modes | None
     feature_network: str
     feature_accuracy: float | None
 
@@ -92,9 +97,18 @@ def sample_quality(samples: Tensor, reference: Reference, *, seed: int = 0) -> Q
         manifold_floor=manifold(test, real[:near]),
         energy_distance=energy_distance(drawn.flatten(1), flat_test) if few else None,
         energy_floor=energy_distance(flat_train[: len(drawn)], flat_test) if few else None,
+        modes=_modes(reference.data, drawn),
+        modes_floor=_modes(reference.data, reference.train[: len(drawn)]),
         feature_network=reference.features.name,
         feature_accuracy=reference.features.accuracy,
     )
+
+
+def _modes(data: Dataset, points: Tensor) -> Modes | None:
+    truth = data.truth
+    if truth is None or truth.standard_deviation is None or not len(truth.modes):
+        return None
+    return find_modes(points.flatten(1), truth.modes.flatten(1), truth.standard_deviation)
 
 
 def nearest_real(samples: Tensor, reference: Reference) -> tuple[Tensor, Tensor]:

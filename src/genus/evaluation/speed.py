@@ -44,10 +44,10 @@ def sampling_speed(
     seed: int = 0,
     draw: Callable[[int, int], object] | None = None,
 ) -> Speed:
-    """Draws a second in batches of the largest power of two that a few seconds allow.
+    """Draws a second in the largest batch that a few seconds allow.
 
-    One draw warms up; the batch then doubles until one batch takes about half of ``seconds``
-    or ``batch_size`` is reached, and batches of that size are timed.
+    One draw warms up; then the batch grows fourfold as long as one takes less than ``seconds``
+    and all together less than four times that, and the last size is timed.
 
     Args:
         model: whose ``sample`` is timed.
@@ -58,12 +58,13 @@ def sampling_speed(
             by default.
     """
     take = draw or (lambda n, key: model.sample(n, seed=key))
-    take(1, seed)
-    size, clock = 1, 0.0
-    while size < batch_size and clock < seconds / 4:
-        size *= 2
-        clock = _timed(lambda n=size: take(n, seed), model)  # type: ignore[misc]
-    drawn, spent = 0, 0.0
+    size, total = 1, _timed(lambda: take(1, seed), model)
+    spent = total
+    while size < batch_size and spent < seconds and total < 4 * seconds:
+        size = min(4 * size, batch_size)
+        spent = _timed(lambda n=size: take(n, seed), model)  # type: ignore[misc]
+        total += spent
+    drawn = size
     while spent < seconds:
         spent += _timed(lambda: take(size, seed + 1), model)
         drawn += size

@@ -71,7 +71,7 @@ def trade_off(rows: Sequence[dict[str, Any]]) -> str:
         return ""
     width, height = 640, 340
     fids = [float(r["fid"]) for r in shown]
-    floors = [float(r["fid_floor"]) for r in shown if r.get("fid_floor")]
+    floors = [float(r["fid_floor"]) for r in shown if r.get("fid_floor") and not r.get("fid_note")]
     speeds = [float(r["samples_per_second"]) for r in shown]
     across = _Axis(min(speeds) / 2, max(speeds) * 4, LEFT, width - RIGHT, logarithmic=True)
     lowest = min(fids + floors) / 1.5
@@ -91,6 +91,7 @@ def trade_off(rows: Sequence[dict[str, Any]]) -> str:
             beside += 15
         taken.append((x, beside))
         kind = html.escape(str(row.get("density", "none")).replace(" ", "-"))
+        kind += " few" if row.get("fid_note") else ""
         parts.append(f'<circle class="dot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="6"/>')
         parts.append(_text(x + 11, beside, str(row["model"]), "name"))
     return _svg(parts, width, height)

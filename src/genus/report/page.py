@@ -21,6 +21,7 @@ __all__ = ["words", "write_page"]
 
 PICTURES = (
     "samples",
+    "means",
     "real",
     "interpolation",
     "reconstructions",
@@ -29,6 +30,7 @@ PICTURES = (
     "completion_random_half",
     "completion_centre_box",
 )
+OF_SAMPLES = ("fid", "precision", "recall")
 
 Row = dict[str, Any]
 
@@ -137,7 +139,8 @@ def _heading(column: Column) -> str:
 def _best(column: Column, rows: Sequence[Row]) -> float | None:
     """The leading value, where the column is a contest that these rows can hold."""
     contest = ("fid", "precision", "recall", "probe_accuracy", "samples_per_second")
-    values = [row[column.key] for row in rows if row.get(column.key) is not None]
+    judged = [row for row in rows if not (column.key in OF_SAMPLES and row.get("fid_note"))]
+    values = [row[column.key] for row in judged if row.get(column.key) is not None]
     if column.key not in contest or len(values) < 2:
         return None
     return max(values) if column.better == "high" else min(values)
