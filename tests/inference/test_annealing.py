@@ -79,10 +79,11 @@ def test_inverse_temperatures_rise_from_zero_to_one(num):
     assert all(low < high for low, high in itertools.pairwise(betas))
 
 
-def test_inverse_temperatures_are_dense_where_the_paper_says():
-    betas = inverse_temperatures(14_500)
-    assert sum(b < 0.5 for b in betas) == 500
-    assert sum(0.5 <= b < 0.9 for b in betas) == 4000
+def test_inverse_temperatures_are_dense_near_one():
+    betas = inverse_temperatures(1000)
+    assert betas[500] == pytest.approx(0.75)
+    steps = [high - low for low, high in itertools.pairwise(betas)]
+    assert all(later < earlier for earlier, later in itertools.pairwise(steps))
     with pytest.raises(ValueError, match="num_temperatures must be at least 3"):
         inverse_temperatures(2)
 

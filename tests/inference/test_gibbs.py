@@ -1,6 +1,6 @@
 import torch
 
-from genus.inference.gibbs import alternate, bernoulli
+from genus.inference.gibbs import bernoulli
 
 
 def test_bernoulli_draws_with_the_given_probabilities():
@@ -20,18 +20,3 @@ def test_bernoulli_draws_with_the_given_probabilities():
 def test_bernoulli_carries_no_gradient():
     p = torch.full((3,), 0.5, requires_grad=True)
     assert not bernoulli(p).requires_grad
-
-
-def test_alternate_passes_through_hidden_units_and_keeps_what_is_observed():
-    x = torch.tensor([[1.0, 0.0, 1.0]])
-    flip = 1.0 - torch.eye(3)
-
-    def hidden(v):
-        return v @ torch.ones(3, 2) / 3 * 0 + torch.tensor([1.0, 0.0])
-
-    def visible(h):
-        return (h @ torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])).clamp(0, 1)
-
-    assert torch.equal(alternate(x, hidden, visible, steps=3), torch.tensor([[0.0, 1.0, 0.0]]))
-    kept = alternate(x, hidden, visible, steps=2, observed=flip[1:2].bool())
-    assert torch.equal(kept, torch.tensor([[1.0, 1.0, 1.0]]))

@@ -87,10 +87,10 @@ class RBM(Energy, Estimate, Encodes, Completes):
         self._cached: tuple[int, list[Tensor], Estimated] | None = None
 
     def algorithm(self) -> Algorithm:
-        """Persistent contrastive divergence."""
+        """Persistent contrastive divergence, centred, with one Gibbs step on 100 chains."""
         return Descend(
             PersistentContrastiveDivergence(1, num_chains=100),
-            Optimiser("sgd", learning_rate=0.05, betas=(0.5, 0.0), schedule="linear"),
+            Optimiser("sgd", learning_rate=0.2, betas=(0.5, 0.0), schedule="linear"),
             batch_size=100,
             budget=Budget(epochs=20),
         )
