@@ -50,6 +50,24 @@ def test_completions_follow_the_exact_conditional(space, settings, observed):
     assert g_test(counts_of(points, draws), expected) > 1e-5
 
 
+def test_every_order_completes_by_its_own_positions():
+    """The observed entries at which the orders are most equally probable judge all of them."""
+    space = spaces.Binary((5,))
+    model = stiff_made(space, num_orders=3, num_particles=128)
+    points, mask = space.points().double(), torch.tensor([True, False, False, True, True])
+    by_order = [model.log_prob_in_order(points, torch.tensor([k]), None) for k in range(3)]
+    agree = (points[:, None] == points)[:, :, mask].all(2)
+    evidence = [
+        log_p.expand(32, 32).masked_fill(~agree, -math.inf).logsumexp(1) for log_p in by_order
+    ]
+    shares = torch.stack(evidence, 1).softmax(1).amin(1)
+    assert shares.max() > 0.1
+    x = points[shares.argmax()]
+    draws = model.complete(x.expand(1500, 5), mask, seed=7)
+    # false alarm 1e-5
+    assert g_test(counts_of(points, draws), conditional(model, points, x, mask)) > 1e-5
+
+
 @pytest.mark.parametrize(("space", "settings", "observed"), CASES[:1])
 def test_ignoring_what_lies_behind_the_gap_would_be_seen(space, settings, observed):
     model = stiff_made(space, num_particles=1, **settings)

@@ -310,7 +310,6 @@ class CausalWalk:
             here = here if pair is None else here + _of_place(pair[1], row)
             self.from_above.append(here.squeeze(2).permute(2, 0, 1).contiguous())
             v = gate(above)
-            self.lines[level].zero_()
 
     def _at(self, column: int) -> Tensor:
         """The outputs at one pixel of the current row, shape ``(row, channel · parameter)``."""
