@@ -716,7 +716,7 @@ def _count_seconds""",
     *_of(
         "diffusion",
         "models/diffusion/bound.py",
-        "models/test_diffusion.py test_contract.py -k 'diffusion'",
+        "models/test_diffusion_bound.py models/test_diffusion.py",
         (
             "stretches not weighted",
             "bound = bound - (end - start) * step_divergence(chain, y, t)",
