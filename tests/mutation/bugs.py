@@ -676,7 +676,7 @@ def _count_seconds""",
     *_of(
         "diffusion",
         "inference/path.py",
-        "inference/test_path.py inference/test_solver.py models/test_diffusion.py",
+        "inference/test_path.py inference/test_solver.py models/test_diffusion.py models/test_diffusion_bound.py",
         (
             "sign of v",
             "return (alpha * x_t - sigma * value) / (alpha**2 + sigma**2)",
@@ -701,7 +701,7 @@ def _count_seconds""",
     *_of(
         "diffusion",
         "inference/solver.py",
-        "inference/test_solver.py models/test_diffusion.py",
+        "inference/test_solver.py models/test_diffusion.py models/test_diffusion_bound.py",
         (
             "σ of DDIM without its share",
             "kept = (path.sigma[then] ** 2 - variance).sqrt()",
@@ -752,7 +752,7 @@ def _count_seconds""",
     *_of(
         "diffusion",
         "models/diffusion/diffusion.py",
-        "models/test_diffusion.py test_contract.py -k 'diffusion'",
+        "models/test_diffusion.py models/test_diffusion_bound.py test_contract.py -k 'diffusion'",
         (
             "guidance the wrong way",
             "without + guidance * (with_condition - without)",

@@ -11,9 +11,10 @@ crashed and at least 90 % were caught.
 
 import argparse
 import json
+import multiprocessing
 import os
-import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,9 @@ sys.path.insert(0, str(HERE))
 from bugs import BUGS  # noqa: E402
 
 LEAST_CAUGHT = 0.9
+HEAVY = ["pytest", "torch", "torch._dynamo", "sklearn.decomposition", "scipy.stats", "safetensors"]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(HEAVY)
 
 
 def copy_of_package(folder):
@@ -48,36 +52,47 @@ def copy_of_package(folder):
 
 def run_tests(folder, tests, timeout):
     """What pytest says of the copy in ``folder``: "passed", "failed" or "crashed", and a reason."""
-    report = folder / "report.xml"
-    *paths, last = shlex.split(tests)
-    options = []
-    if len(paths) > 1 and paths[-1] == "-k":
-        options, paths, last = ["-k", last], paths[:-1], None
-    files = [str(ROOT / "tests" / path) for path in [*paths, *([last] if last else [])]]
-    command = [sys.executable, "-m", "pytest", *files, *options, "-x", "-q", "--no-header"]
+    report, printed = folder / "report.xml", folder / "printed.txt"
+    paths, _, keyword = tests.partition(" -k ")
+    files = [str(ROOT / "tests" / path) for path in paths.split()]
+    command = [*files, *(["-k", keyword.strip("'")] if keyword else []), "-x", "-q", "--no-header"]
     command += ["-p", "no:cacheprovider", f"--junitxml={report}", f"--rootdir={ROOT}"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-        "MUTATION_COPY": str(folder),
-    }
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout
-        )
-    except subprocess.TimeoutExpired:
+    process = FORKS.Process(target=_pytest, args=(command, str(folder), str(printed)))
+    process.start()
+    process.join(timeout)
+    if process.is_alive():
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
         return "crashed", f"no end within {timeout} s"
-    tail = " | ".join(done.stdout.strip().splitlines()[-3:])
-    if done.returncode == 0:
+    tail = " | ".join(printed.read_text().strip().splitlines()[-3:])
+    if process.exitcode == 0:
         return "passed", tail
-    if done.returncode != 1 or not report.exists():
-        return "crashed", f"pytest ended with {done.returncode}: {tail}"
+    if process.exitcode != 1 or not report.exists():
+        return "crashed", f"pytest ended with {process.exitcode}: {tail}"
     for case in ElementTree.parse(report).iter("testcase"):
         if case.find("failure") is not None:
             return "failed", f"{case.get('classname')}::{case.get('name')}"
     return "crashed", f"errors but no failed test: {tail}"
+
+
+def _pytest(command, folder, printed):
+    """In a process forked from one that has the heavy libraries, but not the package, loaded."""
+    os.setpgid(0, 0)
+    with open(printed, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, folder)
+    os.environ |= {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    os.chdir(ROOT)
+    import pytest
+    import torch
+
+    torch.set_num_threads(1)
+    assert "genus" not in sys.modules
+    code = int(pytest.main(command))
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def check_copy_is_used(folder):
