@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
@@ -17,7 +17,8 @@ from genus.compare.pictures import draw_pictures, draw_real
 from genus.compare.plan import Plan, parse_budget
 from genus.compare.row import blank_row, finished_row
 from genus.compare.table import GrowingTable
-from genus.data import Dataset
+from genus.data import Dataset, load
+from genus.data.dataset import View
 from genus.engine import Budget, checkpoint
 from genus.engine.loop import Precision, resolve_device
 from genus.evaluation import Effort, Features, Reference, choose_features, evaluate
@@ -89,7 +90,8 @@ def compare(
         budget: of every family: "60s", "5m", "3 epochs", or a number of training examples.
         out: the folder for ``index.html``, ``results.json`` and ``runs/``.
         seed: of everything.
-        view: of the data, for all families; each recipe's own by default.
+        view: of the data, for all families; by default that of the data set, in which all are
+            judged, though a GAN learns from grey levels.
         settings: of recipes by family, beside the families' own.
         device: "auto" takes a GPU where there is one.
         precision: "float32" or "bf16".
@@ -123,7 +125,8 @@ class _Session:
     shown: GrowingTable
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     features: Features | Literal["unknown"] | None = "unknown"
-    references: dict[str, Reference] = field(default_factory=dict)
+    reference: Reference | None = None
+    data: Dataset | None = None
 
     def run(self) -> Comparison:
         """All families in turn; whatever happens, what is known is written."""
@@ -150,8 +153,15 @@ class _Session:
 
     def _look_at_data(self) -> None:
         """Bad data are an error of the call, before anything is written."""
-        if not isinstance(self.plan.data, Dataset):
-            registry.data_for(registry.find(FAMILIES[self.names[0]].recipe), self.plan.data)
+        self._data()
+
+    def _data(self) -> Dataset:
+        """The data in the view that all families share, loaded once."""
+        if self.data is None:
+            given = self.plan.data
+            view = cast(View | None, self.plan.view)
+            self.data = given if isinstance(given, Dataset) else load(given, view=view)
+        return self.data
 
     def _unfinished(self, name: str, reason: str) -> dict[str, Any]:
         return blank_row(name, FAMILIES[name], "interrupted", reason)
@@ -180,9 +190,9 @@ class _Session:
         return row
 
     def _recipe(self, name: str, family: Family) -> tuple[Recipe, dict[str, Any]]:
-        data = self.plan.data
-        if not isinstance(data, Dataset):
-            data = registry.data_for(registry.find(family.recipe), data, self.plan.view)
+        data = self._data()
+        if family.view is not None and self.plan.view is None and _has_levels(data):
+            data = data.viewed(family.view)
         settings = {**family.settings, **self.plan.settings.get(name, {})}
         recipe = registry.build(family.recipe, data, seed=self.plan.seed, **settings)
         budget = self.plan.budget_for(recipe.data.train.num_examples)
@@ -236,11 +246,9 @@ class _Session:
             )
         if self.features is None or isinstance(self.features, str):
             return None
-        key = json.dumps(data.base.space.to_config())
-        if key not in self.references:
-            self.references[key] = Reference(data, self.features)
-        found = self.references[key]
-        return found.for_view(data)
+        if self.reference is None:
+            self.reference = Reference(self._data(), self.features)
+        return self.reference.for_view(data)
 
     def _write(self) -> None:
         rows = [self.rows[name] for name in self.names if name in self.rows]
@@ -256,9 +264,12 @@ class _Session:
 
 def _finest(data: Dataset) -> Dataset:
     """The data with all their levels where they are pictures."""
-    if data.kind == "image" and isinstance(data.stored_space, Pixels):
-        return data.viewed("pixels")
-    return data.base
+    return data.viewed("pixels") if _has_levels(data) else data.base
+
+
+def _has_levels(data: Dataset) -> bool:
+    """Whether the data are pictures that can be seen grey or binarised."""
+    return data.kind == "image" and isinstance(data.stored_space, Pixels)
 
 
 def _effort(family: Family, plan: Plan) -> Effort:

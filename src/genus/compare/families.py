@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from genus.data.dataset import View
+
 __all__ = ["FAMILIES", "Family", "chosen"]
 
 
@@ -16,6 +18,8 @@ class Family:
         recipe: its name in the recipe book.
         title: how the report calls it.
         settings: of the recipe, where a minute on two cores asks for others.
+        view: of pictures, where it learns better from another than the one that all share; its
+            draws are then judged in the shared one.
         likelihood_effort: samples or chains behind its bound or estimate.
         likelihood_examples: test examples for its likelihood.
     """
@@ -23,6 +27,7 @@ class Family:
     recipe: str
     title: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    view: View | None = None
     likelihood_effort: int | None = None
     likelihood_examples: int = 2000
 
@@ -33,7 +38,7 @@ FAMILIES: dict[str, Family] = {
     "made": Family("made", "MADE"),
     "pixelcnn": Family("pixelcnn", "PixelCNN"),
     "vae": Family("vae", "VAE", likelihood_effort=64, likelihood_examples=1000),
-    "gan": Family("dcgan", "GAN"),
+    "gan": Family("dcgan", "GAN", view="pixels"),
     "diffusion": Family("ddpm", "Diffusion", likelihood_effort=20, likelihood_examples=1000),
 }
 """The families by name, in the order of the table: explicit tractable, approximate, implicit."""

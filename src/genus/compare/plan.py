@@ -22,7 +22,7 @@ class Plan:
 
     Attributes:
         data: name, path or data set.
-        view: of the data, or None for each recipe's own.
+        view: of the data, or None for that of the data set.
         budget: of every family; or a number of training examples.
         seed: of everything.
         device: to train on.

@@ -3,9 +3,11 @@
 import copy
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from genus.data import Dataset
+from genus.engine.seeding import seeded
 from genus.evaluation.energy_distance import energy_distance
 from genus.evaluation.feature_network import Features
 from genus.evaluation.figure import Figure
@@ -13,6 +15,7 @@ from genus.evaluation.frechet import Moments, frechet_figure
 from genus.evaluation.modes import Modes, find_modes
 from genus.evaluation.neighbours import Manifold, manifold, nearest
 from genus.evaluation.units import samples_to_units, to_units
+from genus.spaces import Binary, Pixels
 
 __all__ = ["Quality", "Reference", "nearest_real", "sample_quality"]
 
@@ -53,12 +56,13 @@ class Reference:
     """The real data of one view: the test set to compare with, training data for the floor.
 
     Args:
-        data: the view that a model learnt; its samples are compared with real data seen alike.
+        data: the view that samples are judged in, beside real data seen alike.
         features: fitted to the data set.
     """
 
     def __init__(self, data: Dataset, features: Features) -> None:
-        self.data, self.features = data, features
+        self.data, self.learnt, self.features = data, data, features
+        self.tossed = False
         base = data.base
         most = min(MOST_REFERENCE, base.test.num_examples)
         self.test = to_units(base, base.materialise("test", most))
@@ -69,12 +73,26 @@ class Reference:
         self.moments = Moments.of(self.test_features)
 
     def for_view(self, data: Dataset) -> "Reference":
-        """The same real data for another view of them, such as the dequantised one."""
-        if data.base.space != self.data.base.space:
-            raise ValueError(f"{data.base.space} and {self.data.base.space} look different")
+        """The same real data for a model that learnt another view of them.
+
+        Draws of grey levels are tossed to black and white where the real data are: both went
+        the same way then, x ~ Bernoulli(level / (levels − 1)).
+        """
+        here, there = self.data.base.space, data.base.space
+        tossed = isinstance(here, Binary) and isinstance(there, Pixels)
+        if here != there and not (tossed and here.shape == there.shape):
+            raise ValueError(f"draws in {there} cannot be judged beside data in {here}")
         twin = copy.copy(self)
-        twin.data = data
+        twin.learnt, twin.tossed = data, tossed
         return twin
+
+    def units(self, samples: Tensor) -> Tensor:
+        """Draws of the model in the unit of the data set, seen as the real data are."""
+        drawn = samples_to_units(self.learnt, samples)
+        if not self.tossed:
+            return drawn
+        with seeded(0, drawn.device):
+            return (torch.rand_like(drawn) < drawn).to(drawn.dtype)
 
 
 def sample_quality(samples: Tensor, reference: Reference, *, seed: int = 0) -> Quality:
@@ -83,7 +101,7 @@ def sample_quality(samples: Tensor, reference: Reference, *, seed: int = 0) -> Q
     The floor is that of as many real training data; where the training set is smaller than the
     samples, of all of it.
     """
-    drawn = samples_to_units(reference.data, samples)
+    drawn = reference.units(samples)
     seen = reference.features(drawn)
     real = reference.train_features[: len(seen)]
     near = min(MOST_MANIFOLD, len(seen), len(reference.test_features))
@@ -113,6 +131,6 @@ def _modes(data: Dataset, points: Tensor) -> Modes | None:
 
 def nearest_real(samples: Tensor, reference: Reference) -> tuple[Tensor, Tensor]:
     """The nearest training datum of every sample, in the unit of the data set, and how far."""
-    drawn = samples_to_units(reference.data, samples).flatten(1)
+    drawn = reference.units(samples).flatten(1)
     distance, index = nearest(drawn, reference.train.flatten(1))
     return reference.train[index[:, 0]], distance[:, 0] / drawn.shape[1] ** 0.5
