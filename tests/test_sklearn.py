@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -85,7 +86,11 @@ def test_other_models_and_binary_rows(rows):
     assert (codes >= 0).all()
     assert (codes <= 1).all()
     made = GenusDensity("MADE", space="binary", settings={"hidden": (9,)}, epochs=1).fit(bits)
-    assert (made.score_samples(bits) < 0).all()
+    scores = made.score_samples(bits)
+    assert (scores < 0).all()
+    torch.rand(3)
+    assert np.array_equal(clone(made).fit(bits).score_samples(bits), scores)
+    assert not np.array_equal(made.set_params(seed=1).fit(bits).score_samples(bits), scores)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(name, tmp_path, monkeypatc
         train(recipe_of(name, 9), tmp_path / "run", device="cpu", samples=0)
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    reached = 1 if name == "ppca" else 4
+    saved = read_tensors(tmp_path / "run/training.safetensors")[1]["progress"]["step"]
+    noted = json.loads((tmp_path / "run/config.json").read_text())["reached"]["step"]
+    assert saved == noted == reached
     train(recipe_of(name, 9), tmp_path / "run", resume=True, device="cpu", samples=0)
     for file in ("model.safetensors", "training.safetensors"):
         assert same(tensors(tmp_path / "whole", file), tensors(tmp_path / "run", file))

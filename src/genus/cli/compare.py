@@ -26,7 +26,7 @@ def command(
     out: Annotated[str, tyro.conf.arg(metavar="DIR", help="Folder of the report.")] = "report",
     seed: Seed = 0,
     device: Device = "auto",
-    precision: Literal["float32", "bf16"] = "float32",
+    precision: Literal["auto", "float32", "bf16"] = "auto",
     json: Json = False,
 ) -> int:
     """Trains several families on one data set, each under the same budget, and compares them.
@@ -42,7 +42,7 @@ def command(
         out: folder of the report.
         seed: of everything random.
         device: where to train.
-        precision: bf16 is faster where the hardware knows it.
+        precision: of matrix products; auto is bf16 where the hardware is made for it.
         json: print the rows as JSON; the table then goes to standard error.
     """
     from genus.compare import compare

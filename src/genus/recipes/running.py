@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -75,8 +75,8 @@ def train(
     notes = describe(recipe, precision)
     joined = distributed.join(place)
     bar = Bar(label or recipe.name, console)
-    stop = _Stop(path)
     writer = _Writer(recipe, path, notes, samples)
+    stop = _Stop(path, writer.write_model)
     saved = Checkpoints(path / TRAINING, seconds=checkpoint_seconds, beside=writer.write_model)
     try:
         _enter(recipe, path, notes, resume=resume, place=place)
@@ -215,8 +215,8 @@ class _Writer(Callback):
 class _Stop(Callback):
     """Ends the run at the next step once a signal has asked for it, and saves."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, beside: Callable[[Run], None]) -> None:
+        self.path, self.beside = path, beside
         self.asked = False
 
     def start(self, run: Run) -> None:
@@ -227,6 +227,8 @@ class _Stop(Callback):
         """Saves and raises where a signal came."""
         if distributed.agree(self.asked, run.device):
             run.save(self.path / TRAINING)
+            if distributed.rank() == 0:
+                self.beside(run)
             raise InterruptedRunError(
                 f"stopped at step {run.progress.step}; {self.path} is saved, go on with --resume"
             )
