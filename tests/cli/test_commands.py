@@ -89,6 +89,7 @@ def test_list_draws_the_family_tree(capfd):
     assert "log p ≈" in approximate
     assert "log p ≥" in approximate
     assert "GAN" in page[places[2] :]
+    assert all(entry.source in page for entry in genus.recipes.ENTRIES.values())
 
 
 def test_list_as_json_has_settings_and_capabilities(capfd):

@@ -11,10 +11,12 @@ from rich.table import Table
 
 __all__ = ["console", "count", "print_json", "print_table", "progress_console", "say"]
 
+WIDE = 200
+
 
 def console() -> Console:
-    """For results, on standard output."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    """For results, on standard output; wide where nobody watches, so that nothing is folded."""
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def progress_console() -> Console:

@@ -157,7 +157,7 @@ def _conclude(folder: Path, progress: Progress, seconds: float) -> None:
         f"[bold]done[/]  {count(progress.step)} steps, {count(progress.examples)} examples, "
         f"{count(rate)} examples/s, {seconds:.1f} s"
     )
-    page.print(f"{folder}", markup=False)
+    page.print(f"{folder}", markup=False, soft_wrap=True)
     for verb in ("evaluate", "sample", "complete"):
         extra = " -n 64" if verb == "sample" else ""
-        page.print(f"  genus {verb} {folder}{extra}", markup=False, style="dim")
+        page.print(f"  genus {verb} {folder}{extra}", markup=False, style="dim", soft_wrap=True)
