@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -142,6 +144,20 @@ def test_features_suit_the_data(stripes: Dataset, points: Dataset) -> None:
     assert isinstance(choose_features(stripes), PrincipalAxes)  # 900 examples are too few
 
 
+def test_raw_features_are_standardised_by_the_training_data(points: Dataset) -> None:
+    train = points.materialise("train")
+    seen = RawFeatures(train)(train)
+    torch.testing.assert_close(seen.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen.std(0), torch.ones(4))
+
+
+def test_principal_axes_keep_what_varies_most(stripes: Dataset) -> None:
+    x = to_units(stripes, stripes.materialise("train"))
+    seen = PrincipalAxes(x, 2)(x)
+    values = torch.linalg.eigvalsh(torch.cov(x.flatten(1).double().T))
+    torch.testing.assert_close(seen.var(0).double(), values.flip(0)[:2], rtol=1e-3, atol=0)
+
+
 @pytest.mark.slow
 def test_a_classifier_is_trained_once_and_found_again(tmp_path) -> None:  # type: ignore[no-untyped-def]
     from genus import data
@@ -176,6 +192,24 @@ def test_samples_from_the_data_score_the_floor_and_others_do_not(stripes: Datase
     assert float(distance.max()) < 1e-3
 
 
+def test_grey_draws_are_tossed_where_the_real_data_are_black_and_white(stripes: Dataset) -> None:
+    binary = stripes.viewed("binary")
+    features = choose_features(stripes)
+    assert features is not None
+    reference = Reference(binary, features).for_view(stripes)
+    grey = stripes.materialise("train")
+    seen = reference.units(grey)
+    assert set(seen.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(seen, reference.units(grey))
+    # 900 tosses of each pixel about its level: a pixel strays by 5 deviations once in 10⁵ runs
+    strays = (seen.mean(0) - to_units(stripes, grey).mean(0)).abs() * 2 * 900**0.5
+    assert float(strays.max()) < 5
+    quality = sample_quality(grey, reference)
+    assert quality.fid.value < 2 * quality.fid_floor.value
+    with pytest.raises(ValueError, match="cannot be judged"):
+        Reference(stripes, features).for_view(binary)
+
+
 def test_points_are_judged_in_their_own_unit(points: Dataset) -> None:
     features = choose_features(points)
     assert features is not None
@@ -199,7 +233,7 @@ def test_a_diffusion_is_timed_short_and_through_all_steps() -> None:
     full = full_sampler_of(model, None)  # type: ignore[arg-type]
     assert full is not None
     assert (short.evaluations, full.evaluations) == (10, 40)
-    for sampler in (short, full):
+    for sampler in (full, short):
         assert network_evaluations(model, lambda s=sampler: s.draw(2, 0)) == sampler.evaluations  # type: ignore[misc]
     assert (model.sampler, model.sampling_steps) == ("ddpm", None)
 
@@ -232,6 +266,9 @@ def test_evaluate_asks_all_that_a_type_can_answer(stripes: Dataset) -> None:
         report.speed,
     ):
         assert part is not None
+    hurried = evaluate(fitted(data, 3), data, effort=replace(effort, samples=512, sample_seconds=0))
+    assert hurried.samples is not None
+    assert len(hurried.samples) == 128
     vae = evaluate(VAE(stripes.space, 2, hidden=(8,)), stripes, effort=effort)
     assert vae.density == "lower bound"
     assert vae.likelihood is not None

@@ -92,7 +92,8 @@ def test_energy_distance_is_unbiased_at_zero() -> None:
 def test_modes_by_hand() -> None:
     modes = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     samples = torch.tensor([[0.1, 0.0], [0.0, 0.2], [10.0, 0.1], [5.0, 5.0]])
+    samples = torch.cat([samples, torch.tensor([[0.0, 10.5], [0.31, 0.0]])])
     found = find_modes(samples, modes, 0.1)
-    assert (found.found, found.known, found.good) == (2, 3, 0.75)
+    assert (found.found, found.known, found.good) == (2, 3, 0.5)
     expected = 2 / 3 * torch.tensor(2.0).log() + 1 / 3 * torch.tensor(1.0).log()
     assert found.kl == pytest.approx(float(expected), abs=1e-6)

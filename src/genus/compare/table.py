@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from genus.compare.plan import Plan
-from genus.report.columns import COLUMNS, Column, number
+from genus.report.columns import COLUMNS, Column
 
 __all__ = ["GrowingTable", "plain_tables"]
 
@@ -139,8 +139,8 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
         if row.get("log_likelihood_reverse") is not None:
             found.append(
                 f"{row['model']}: log-likelihood by reverse AIS "
-                f"{number(row['log_likelihood_reverse'], 4)}, by AIS "
-                f"{number(row['log_likelihood'], 4)}; the truth lies between, but for chance"
+                f"{_one_decimal(row['log_likelihood_reverse'])}, by AIS "
+                f"{_one_decimal(row['log_likelihood'])}; the truth lies between, but for chance"
             )
         if row.get("full_samples_per_second") is not None:
             found.append(f"{row['model']}: samples by {row['sampler']}; all steps timed apart")
@@ -154,6 +154,10 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
         counts = ", ".join(str(n) for n in few)
         found.append(f"* from {counts} samples, below 2,048: compare with its bracket only")
     return found
+
+
+def _one_decimal(value: float) -> str:
+    return f"{value:,.1f}".replace("-", "−")
 
 
 def _columns(names: tuple[str, ...]) -> list[Column]:

@@ -43,6 +43,7 @@ class Effort:
         completions: at most so many examples are completed under each mask.
         completion_seconds: stop after the batch that passes this time.
         speed_seconds: how long to time a sampler.
+        slow_batch: draws at once, at least, where a sampler of full length is timed.
         sampling_steps: of a diffusion that has more, for all but the timing of its full length.
     """
 
@@ -54,6 +55,7 @@ class Effort:
     completions: int = 100
     completion_seconds: float = 10.0
     speed_seconds: float = 1.5
+    slow_batch: int = 8
     sampling_steps: int = 50
 
 
@@ -172,7 +174,12 @@ def _judge_samples(
     if full is not None and full.evaluations > sampler.evaluations:
         report.slow_sampler = full
         report.slow_speed = sampling_speed(
-            model, draw=full.draw, seconds=spend.speed_seconds, seed=seed
+            model,
+            draw=full.draw,
+            smallest=spend.slow_batch,
+            batch_size=max(64, spend.slow_batch),
+            seconds=spend.speed_seconds,
+            seed=seed,
         )
     n = FEWEST_DRAWN
     while n < spend.samples and 2 * n <= speed.samples_per_second * spend.sample_seconds:

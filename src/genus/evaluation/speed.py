@@ -39,6 +39,7 @@ class Speed:
 def sampling_speed(
     model: Model,
     *,
+    smallest: int = 1,
     batch_size: int = 256,
     seconds: float = 1.5,
     seed: int = 0,
@@ -46,11 +47,12 @@ def sampling_speed(
 ) -> Speed:
     """Draws a second in the largest batch that a few seconds allow.
 
-    One draw warms up; then the batch grows fourfold as long as one takes less than ``seconds``
-    and all together less than four times that, and the last size is timed.
+    The smallest batch warms up; then the batch grows fourfold as long as one takes less than
+    ``seconds`` and all together less than four times that, and the last size is timed.
 
     Args:
         model: whose ``sample`` is timed.
+        smallest: the first batch; the only one of a sampler that takes longer than ``seconds``.
         batch_size: the largest batch.
         seconds: roughly how long to measure.
         seed: of the draws.
@@ -58,7 +60,7 @@ def sampling_speed(
             by default.
     """
     take = draw or (lambda n, key: model.sample(n, seed=key))
-    size, total = 1, _timed(lambda: take(1, seed), model)
+    size, total = smallest, _timed(lambda: take(smallest, seed), model)
     spent = total
     while size < batch_size and spent < seconds and total < 4 * seconds:
         size = min(4 * size, batch_size)

@@ -66,12 +66,13 @@ def bits(row: Row) -> str:
     return f"{sign} {value:.3f}".replace("-", "−")
 
 
-def percent(key: str) -> Callable[[Row], str]:
-    """A share in per cent."""
+def percent(key: str, *, of_samples: bool = False) -> Callable[[Row], str]:
+    """A share in per cent, with a star where few samples make it incomparable."""
 
     def text(row: Row) -> str:
         value = row.get(key)
-        return DASH if value is None else f"{100 * value:.1f}%"
+        star = "*" if of_samples and row.get("fid_note") else ""
+        return DASH if value is None else f"{100 * value:.1f}%{star}"
 
     return text
 
@@ -144,8 +145,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("fid", "FID (real)", 14, fid, "low"),
     Column("samples_per_second", "samples/s", 9, samples_per_second, "high"),
     Column("network_evaluations", "network evals", 13, evaluations, "low"),
-    Column("precision", "precision", 9, percent("precision"), "high"),
-    Column("recall", "recall", 8, percent("recall"), "high"),
+    Column("precision", "precision", 9, percent("precision", of_samples=True), "high"),
+    Column("recall", "recall", 8, percent("recall", of_samples=True), "high"),
     Column(
         "reconstruction_error",
         "reconstr. (mean)",

@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["learning_curve", "read_log", "trade_off"]
 
 WIDTH, HEIGHT = 520, 200
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 42
 MOST_POINTS = 150
 NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 
@@ -58,9 +58,8 @@ def learning_curve(series: Series) -> str:
             f"{across(t):.1f},{upwards(min(max(v, low - pad), high + pad)):.1f}" for t, v in points
         )
         parts.append(f'<polyline class="line s{number % 4}" points="{line}"/>')
-        title = name.replace("_", " ")
         place = WIDTH - RIGHT - 4, TOP + 14 + 15 * number
-        parts.append(_text(*place, title, f"key s{number % 4}", "end"))
+        parts.append(_text(*place, name.replace("_", " "), f"key s{number % 4}", "end"))
     return _svg(parts, WIDTH, HEIGHT)
 
 
@@ -129,6 +128,7 @@ class _Axis:
 
 
 def _grid(across: _Axis, upwards: _Axis, width: int = WIDTH, height: int = HEIGHT) -> str:
+    """Rules, ticks and the horizontal axis."""
     parts = []
     for value in upwards.ticks():
         y = upwards(value)

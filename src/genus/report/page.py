@@ -156,6 +156,8 @@ def _cell(column: Column, row: Row, best: float | None) -> str:
         return f'<td data-v="{text}">{_t("status." + row["status"])}</td>'
     if text == "none":
         text = _t("density.none")
+    if column.key == "space":
+        text = _space(text)
     order = "" if value is None else f' data-v="{html.escape(str(value))}"'
     classes = " ".join(
         name
@@ -163,6 +165,14 @@ def _cell(column: Column, row: Row, best: float | None) -> str:
         if holds
     )
     return f'<td{order} class="{classes}">{text}</td>'
+
+
+def _space(text: str) -> str:
+    """Binary, dequantised or a number of levels, in the reader's language."""
+    count, _, word = text.rpartition(" ")
+    if f"space.{word}" not in words()["en"]:
+        return text
+    return f"{count} {_t(f'space.{word}')}".strip()
 
 
 def _legend(rows: Sequence[Row]) -> str:
