@@ -39,7 +39,7 @@ class Gaussians:
 
 
 LOG_RATIO = math.log(0.8 / 1.5)
-BETAS = [0.0, 0.1, 0.25, 0.5, 0.8, 1.0]
+BETAS = [0.0, 0.1, 0.2, 0.35, 0.5, 1.0]
 
 
 @pytest.fixture(autouse=True)

@@ -82,7 +82,7 @@ def exact_chains(model, n=N):
 
 
 @pytest.mark.parametrize("centred", [False, True])
-@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("k", [1, 2])
 def test_contrastive_divergence_is_data_against_k_exact_steps(k, centred):
     model = stiff()
     objective = started(ContrastiveDivergence(k, centred=centred), model)
@@ -115,12 +115,13 @@ def test_persistent_chains_in_equilibrium_give_the_likelihood_gradient(k, centre
 
 def test_persistent_chains_walk_on_by_k_steps():
     model = stiff()
-    objective = started(PersistentContrastiveDivergence(3, num_chains=N, centred=False), model)
-    begin = V[9]
+    objective = started(PersistentContrastiveDivergence(2, num_chains=N, centred=False), model)
+    begin = V[8]
     objective.chains = bernoulli(model.activation(begin.expand(N, -1)).sigmoid()).detach()
     loss = objective(model, batch())["loss"]
-    after = torch.linalg.matrix_power(transition(model), 3)[9]
+    after = torch.linalg.matrix_power(transition(model), 2)[8]
     assert_close_gradients(gradients(model, loss), expected(model, DATA, after))
+    assert set(objective.chains.unique().tolist()) == {0.0, 1.0}
     hidden = objective.chains.mean(0)
     wanted = after @ model.encode(V.reshape(-1, 2, 2)).detach()
     assert float((hidden - wanted).abs().max()) < 5 * (0.25 / N) ** 0.5
