@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
-from genus.testing.statistics import g_test
 
 from genus import distributions, spaces
+from genus.testing.statistics import g_test
 
 SHAPE = (2, 3)
 DISCRETE = [

@@ -20,7 +20,7 @@ from genus.compare.table import GrowingTable
 from genus.data import Dataset, load
 from genus.data.dataset import View
 from genus.engine import Budget, checkpoint
-from genus.engine.loop import Precision, resolve_device
+from genus.engine.loop import Precision, resolve_device, resolve_precision
 from genus.evaluation import Effort, Features, Reference, choose_features, evaluate
 from genus.evaluation.speed import forget_peak_memory, peak_memory
 from genus.recipes import registry
@@ -73,7 +73,7 @@ def compare(
     view: str | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "auto",
-    precision: Precision = "float32",
+    precision: Precision = "auto",
     effort: Effort | None = None,
     console: Any = None,
 ) -> Comparison:
@@ -94,7 +94,7 @@ def compare(
             judged, though a GAN learns from grey levels.
         settings: of recipes by family, beside the families' own.
         device: "auto" takes a GPU where there is one.
-        precision: "float32" or "bf16".
+        precision: "float32", "bf16", or "auto" for bf16 where the hardware is made for it.
         effort: what each evaluation may cost; by the budget where nobody says.
         console: a rich console for progress and table; standard output by default.
 
@@ -109,8 +109,8 @@ def compare(
     for name in given:
         if name not in names:
             raise ValueError(f"settings are given for {name!r}, which does not take part")
+    precision = resolve_precision(precision, resolve_device(device))
     plan = Plan(data, view, parse_budget(budget), seed, device, precision, given, effort)
-    resolve_device(device)
     session = _Session(plan, names, Path(out), GrowingTable(console))
     return session.run()
 
@@ -287,6 +287,7 @@ def _effort(family: Family, plan: Plan) -> Effort:
         sample_seconds=limit,
         completion_seconds=limit * 2 / 3,
         speed_seconds=min(1.5, max(0.3, seconds / 20)),
+        slow_batch=8 if seconds >= 30 else 1,
     )
 
 

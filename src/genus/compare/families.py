@@ -35,11 +35,23 @@ class Family:
 FAMILIES: dict[str, Family] = {
     "ppca": Family("ppca", "PPCA"),
     "rbm": Family("rbm-500", "RBM"),
-    "made": Family("made", "MADE"),
+    "made": Family("made", "MADE", {"learning_rate": 3e-3}),
     "pixelcnn": Family("pixelcnn", "PixelCNN"),
-    "vae": Family("vae", "VAE", likelihood_effort=64, likelihood_examples=1000),
+    "vae": Family(
+        "vae",
+        "VAE",
+        {"hidden": (500,), "num_latent": 40, "learning_rate": 5e-3},
+        likelihood_effort=64,
+        likelihood_examples=1000,
+    ),
     "gan": Family("dcgan", "GAN", view="pixels"),
-    "diffusion": Family("ddpm", "Diffusion", likelihood_effort=20, likelihood_examples=1000),
+    "diffusion": Family(
+        "ddpm",
+        "Diffusion",
+        {"channels": (32, 64), "num_blocks": 1, "learning_rate": 4e-3, "ema": 0.99},
+        likelihood_effort=20,
+        likelihood_examples=1000,
+    ),
 }
 """The families by name, in the order of the table: explicit tractable, approximate, implicit."""
 

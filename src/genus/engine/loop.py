@@ -16,9 +16,17 @@ from genus.engine.batches import Source
 from genus.engine.budget import Budget, Progress
 from genus.engine.seeding import address, seed_now
 
-__all__ = ["Callback", "NotFiniteError", "Precision", "Run", "resolve_device", "run"]
+__all__ = [
+    "Callback",
+    "NotFiniteError",
+    "Precision",
+    "Run",
+    "resolve_device",
+    "resolve_precision",
+    "run",
+]
 
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "auto"]
 WATCH_EVERY = 50
 
 
@@ -155,7 +163,8 @@ def run(
         seed: of order and draws.
         callbacks: watchers, called in order.
         device: "auto" takes a GPU where there is one.
-        precision: "bf16" runs matrix products in bfloat16 with float32 parameters.
+        precision: "bf16" runs matrix products in bfloat16 with float32 parameters; "auto" does
+            so where the hardware is made for it.
         resume: a file that :meth:`Run.save` wrote.
 
     Returns:
@@ -180,7 +189,7 @@ def run(
             state.load(resume)
         for callback in callbacks:
             callback.start(state)
-        _loop(state, callbacks, precision)
+        _loop(state, callbacks, resolve_precision(precision, place))
         state.check_finite()
         for callback in callbacks:
             callback.stop(state)
@@ -213,7 +222,9 @@ def _epoch(run: Run, callbacks: Sequence[Callback], precision: Precision) -> Non
     """The steps of one epoch that are still to be taken, as far as the budget allows."""
     progress, algorithm = run.progress, run.algorithm
     place, world, rank = run.device, distributed.world(), distributed.rank()
-    cast = torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16")
+    cast: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+    if precision == "bf16":
+        cast = torch.autocast(place.type, torch.bfloat16)
     batches = run.data.batches(
         algorithm.batch_size,
         seed=run.seed,
@@ -249,6 +260,23 @@ def _count_seconds(run: Run, clock: float) -> None:
     run.progress.seconds += time.perf_counter() - clock
     if run.progress.total_seconds is not None:
         run.progress.seconds = distributed.first(run.progress.seconds, run.device)
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """The precision to use; "auto" is bf16 where the hardware multiplies it at full speed.
+
+    Raises:
+        ValueError: where the precision is unknown.
+    """
+    if precision not in ("float32", "bf16", "auto"):
+        raise ValueError(f"precision must be 'float32', 'bf16' or 'auto', got {precision!r}")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return "bf16" if fast else "float32"
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

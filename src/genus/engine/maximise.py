@@ -65,7 +65,8 @@ class Maximise(Algorithm):
     @torch.no_grad()
     def step(self, batch: Batch, progress: Progress) -> Info:
         """Adds the statistics of one batch."""
-        statistics = self.statistics.expect(self.model, batch)
+        with torch.autocast(batch.x.device.type, enabled=False):  # sums need every digit
+            statistics = self.statistics.expect(self.model, batch)
         for name, value in statistics.items():
             if name in self.totals:
                 self.totals[name] += value

@@ -42,13 +42,14 @@ def pixelcnn(
     data: Dataset,
     *,
     channels: int = 32,
-    num_layers: int = 7,
+    num_layers: int = 5,
     kernel: int = 3,
+    first_kernel: int = 15,
     num_mixtures: int = 5,
     conditional: bool = False,
     learning_rate: float = 4e-3,
-    clip: float | None = 1.0,
-    batch_size: int = 32,
+    clip: float | None = 200.0,
+    batch_size: int = 16,
 ) -> Recipe:
     """A gated PixelCNN by maximum likelihood."""
     need_discrete(data, "pixelcnn")
@@ -59,6 +60,7 @@ def pixelcnn(
         channels=channels,
         num_layers=num_layers,
         kernel=kernel,
+        first_kernel=first_kernel,
         num_mixtures=num_mixtures,
         condition=seen.train.condition if conditional else None,
     )

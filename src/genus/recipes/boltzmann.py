@@ -22,7 +22,7 @@ def rbm(
     chains: Literal["persistent", "from data"] = "persistent",
     num_chains: int = 100,
     k: int = 1,
-    learning_rate: float = 0.05,
+    learning_rate: float = 0.2,
     momentum: float = 0.5,
     weight_decay: float = 0.0,
     batch_size: int = 100,
