@@ -12,7 +12,7 @@ from genus.engine import Budget, Callback, Descend, Maximise, Optimiser, run
 from genus.engine.callbacks import Checkpoints
 from genus.engine.checkpoint import write_tensors
 
-STEPS, SAVED, BATCH = 12, 8, 8
+STEPS, SAVED, BATCH = 21, 10, 8
 
 RUNS = {
     "likelihood": (
@@ -25,7 +25,7 @@ RUNS = {
         Net,
         lambda: Descend(plain, Optimiser("sgd", 0.1), batch_size=BATCH, accumulation=2, ema=0.8),
     ),
-    "chains": (Net, lambda: Descend(Chains(), Optimiser("sgd", 0.1), batch_size=BATCH)),
+    "chains": (Net, lambda: Descend(Chains(), Optimiser("sgd", 0.01), batch_size=BATCH)),
     "game": (Net, lambda: game(noise=0.0, net=Net.straight, ema=0.8)),
     "maximise": (Gaussian, lambda: Maximise(Moments(), epochs=9, batch_size=BATCH, tolerance=-1)),
 }

@@ -306,3 +306,19 @@ def test_bad_settings_are_named(settings, message):
 def test_too_many_halvings_are_named():
     with pytest.raises(ValueError, match="give at most 2"):
         VAE(spaces.Binary((1, 6, 9)), architecture="convolutional", hidden=(4, 4, 4))
+
+
+@pytest.mark.parametrize(("space", "head"), HEADS)
+@torch.no_grad()
+def test_bound_of_one_draw_has_the_mean_that_quadrature_gives(space, head):
+    """E_q[log p(x | z)] − KL, the expectation under q on a grid; a wrong spread of z shows here."""
+    model, x = small(space, head, num_latent=1, scale=1.0), data_of(space, 3)
+    _, joint, grid = quadrature(model, x, points=2001)
+    mean, log_scale = model._posterior(x, None)
+    q = Normal(mean, log_scale.exp()).log_prob(grid.T) + (grid[1] - grid[0]).log()
+    cell = (grid[1] - grid[0]).log()
+    expected = (q.exp() * (joint - cell - (q - cell))).sum(1)
+    repeats = x.repeat_interleave(20000, 0)
+    draws = model.lower_bound(repeats, effort=1, seed=3).reshape(3, -1)
+    for row, value in zip(draws, expected.tolist(), strict=True):
+        assert_mean(row, value, "bound of one draw")
