@@ -18,6 +18,7 @@ the same name, which is where the mathematics lives.
 
 import contextlib
 import inspect
+import operator
 from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
 
     @abstractmethod
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        """N draws from the model, shape ``(n, *space.shape)``."""
+        """n draws from the model, shape ``(n, *space.shape)``."""
 
     @abstractmethod
     def algorithm(self) -> Algorithm:
@@ -92,7 +93,7 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
     @final
     @torch.no_grad()
     def sample(self, n: int, *, condition: Any = None, seed: int | None = None) -> Tensor:
-        """N draws, shape ``(n, *space.shape)``.
+        """n draws, shape ``(n, *space.shape)``.
 
         Args:
             n: how many.
@@ -102,8 +103,7 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
         Raises:
             ValueError: where n is no positive integer, or the condition is missing or wrong.
         """
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"n must be a positive integer, got {n!r}")
+        n = _positive("n", n)
         given = self._check_condition(condition, n)
         with seeded(seed, self.example.device), _evaluating(self):
             return self._sample(n, given)
@@ -167,6 +167,12 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
         return self
 
     def _source(self, data: Any, condition: Any) -> Source:
+        if condition is not None and (self.condition is None or isinstance(data, Source)):
+            raise ValueError(
+                "condition=... goes with arrays and a conditional model; "
+                f"{type(self).__name__} here is "
+                + ("not conditional" if self.condition is None else "given a data source")
+            )
         if isinstance(data, Source):
             return data
         x = self.space.check(data, "data", like=self.example)
@@ -211,11 +217,11 @@ class Density(Model):
 
     @abstractmethod
     def _log_prob(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, " batch"]:
-        """Log p(x), its bound or its estimate, in nats."""
+        """log p(x), its bound or its estimate, in nats."""
 
     @final
     def log_prob(self, x: Any, *, condition: Any = None) -> Float[Tensor, " batch"]:
-        """Log p(x) in nats, exact, a lower bound or an estimate as the type says.
+        """log p(x) in nats, exact, a lower bound or an estimate as the type says.
 
         Args:
             x: data of the space, shape ``(batch, *space.shape)``.
@@ -259,9 +265,9 @@ class LowerBound(Density):
         """A lower bound of log p(x) in nats that closes as ``effort`` (samples) grows."""
         batch = self.space.check(x, like=self.example)
         given = self._check_condition(condition, len(batch))
-        _check_effort(effort)
+        effort = self.effort if effort is None else _positive("effort", effort)
         with seeded(seed, self.example.device), _evaluating(self):
-            return self._lower_bound(batch, given, self.effort if effort is None else effort)
+            return self._lower_bound(batch, given, effort)
 
 
 class Estimated(NamedTuple):
@@ -291,12 +297,12 @@ class Estimate(Density):
     def estimate(
         self, x: Any, *, effort: int | None = None, condition: Any = None, seed: int | None = None
     ) -> Estimated:
-        """Log p(x) in nats with its standard error, each of shape ``(batch,)``."""
+        """log p(x) in nats with its standard error, each of shape ``(batch,)``."""
         batch = self.space.check(x, like=self.example)
         given = self._check_condition(condition, len(batch))
-        _check_effort(effort)
+        effort = self.effort if effort is None else _positive("effort", effort)
         with seeded(seed, self.example.device), _evaluating(self):
-            return self._estimate(batch, given, self.effort if effort is None else effort)
+            return self._estimate(batch, given, effort)
 
 
 class Energy(Model):
@@ -318,8 +324,8 @@ class Energy(Model):
     @final
     @torch.no_grad()
     def gibbs(self, x: Any, *, steps: int = 1, seed: int | None = None) -> Tensor:
-        """X after ``steps`` steps of a chain that leaves p(x) unchanged."""
-        _check_effort(steps, "steps")
+        """x after ``steps`` steps of a chain that leaves p(x) unchanged."""
+        steps = _positive("steps", steps)
         state = self.space.check(x, like=self.example)
         with seeded(seed, self.example.device):
             for _ in range(steps):
@@ -332,7 +338,7 @@ class Latent(Model):
 
     @abstractmethod
     def _prior(self, n: int) -> Tensor:
-        """N draws of z."""
+        """n draws of z."""
 
     @abstractmethod
     def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
@@ -341,8 +347,8 @@ class Latent(Model):
     @final
     @torch.no_grad()
     def prior(self, n: int, *, seed: int | None = None) -> Tensor:
-        """N draws of the hidden causes."""
-        _check_effort(n, "n")
+        """n draws of the hidden causes."""
+        n = _positive("n", n)
         with seeded(seed, self.example.device), _evaluating(self):
             return self._prior(n)
 
@@ -387,7 +393,7 @@ class Completes(Model):
     def _complete(
         self, x: Tensor, observed: Bool[Tensor, "batch *shape"], condition: Tensor | None
     ) -> Tensor:
-        """X with draws from p(missing | observed) where ``observed`` is false."""
+        """x with draws from p(missing | observed) where ``observed`` is false."""
 
     @final
     @torch.no_grad()
@@ -433,7 +439,7 @@ class Continues(Model):
         self, prefix: Any, length: int, *, condition: Any = None, seed: int | None = None
     ) -> Tensor:
         """The prefix, shape ``(batch, given, ...)``, followed by ``length`` drawn elements."""
-        _check_effort(length, "length")
+        length = _positive("length", length)
         start = torch.as_tensor(prefix, device=self.example.device)
         given = self._check_condition(condition, len(start))
         with seeded(seed, self.example.device), _evaluating(self):
@@ -453,9 +459,15 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             model.train()
 
 
-def _check_effort(effort: int | None, name: str = "effort") -> None:
-    if effort is not None and (not isinstance(effort, int) or effort < 1):
-        raise ValueError(f"{name} must be a positive integer, got {effort!r}")
+def _positive(name: str, value: Any) -> int:
+    """A count, from any kind of integer."""
+    try:
+        count = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    return count
 
 
 def _plain(value: Any) -> Any:

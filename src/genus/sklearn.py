@@ -120,7 +120,7 @@ class GenusDensity(DensityMixin, _Estimator):  # type: ignore[misc]
 
     @torch.no_grad()
     def score_samples(self, X: Any) -> np.ndarray:
-        """Log p of every row in nats, exact, a bound or an estimate as the model says."""
+        """log p of every row in nats, exact, a bound or an estimate as the model says."""
         rows = self._rows(X)
         with seeded(self.seed, CPU):
             return self.model_.log_prob(rows).numpy()

@@ -52,7 +52,7 @@ class Space(ABC):
 
     @abstractmethod
     def random(self, n: int) -> Tensor:
-        """N points drawn without regard to any model, shape ``(n, *shape)``."""
+        """n points drawn without regard to any model, shape ``(n, *shape)``."""
 
     def _problem(self, x: Tensor) -> str | None:
         if tuple(x.shape[1:]) != self.shape or x.ndim == 0:

@@ -31,6 +31,8 @@ from genus.spaces import Pixels
 
 __all__ = ["Comparison", "compare"]
 
+NOTE = ".plan.json"
+
 
 @dataclass
 class Comparison:
@@ -183,8 +185,9 @@ class _Session:
         except InterruptedRunError:
             raise
         except Exception as error:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            if _is_ours(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
             row = blank_row(name, family, "failed", _one_line(error))
             row["seconds"] = round(time.perf_counter() - clock, 2)
         return row
@@ -306,16 +309,20 @@ def _stored(folder: Path, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
 
 def _make_ready(folder: Path, fingerprint: dict[str, Any]) -> None:
     """Keeps a half-trained run of the same request; clears what another one has left."""
-    note = folder / ".plan.json"
+    note = folder / NOTE
     if note.exists() and json.loads(note.read_text(encoding="utf-8")) == fingerprint:
         (folder / "error.txt").unlink(missing_ok=True)
     elif folder.exists():
-        own = note.exists() or not any(folder.iterdir()) or (folder / "error.txt").exists()
-        if not own:
+        if not _is_ours(folder):
             raise ValueError(f"{folder} holds other files; choose another folder with --out")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint.write_json(note, fingerprint)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a comparison made this folder, or may make it: nothing else is ever removed."""
+    return (folder / NOTE).exists() or not folder.exists() or not any(folder.iterdir())
 
 
 def _one_line(error: Exception) -> str:

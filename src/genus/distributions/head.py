@@ -18,7 +18,7 @@ class Head(ABC):
 
     @abstractmethod
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """Log p of each entry in nats.
+        """log p of each entry in nats.
 
         Args:
             parameters: shape ``(batch, num_parameters, *shape)``.

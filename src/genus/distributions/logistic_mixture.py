@@ -36,7 +36,7 @@ class LogisticMixture(Head):
         return logits.log_softmax(1), means, log_scales.clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE)
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """Log of each level's mass, or of the density."""
+        """log of each level's mass, or of the density."""
         log_weights, means, log_scales = self._mixture(parameters)
         value = self.space.to_real(x.to(means.dtype)).unsqueeze(1)
         if self.space.levels is None:
@@ -48,7 +48,7 @@ class LogisticMixture(Head):
 
     @staticmethod
     def _log_mass(value: Tensor, means: Tensor, log_scales: Tensor, levels: int) -> Tensor:
-        """Log of the logistic's mass in the bin around ``value``.
+        """log of the logistic's mass in the bin around ``value``.
 
         With a below b the edges in units of the scale,
         σ(b) − σ(a) = σ(b) σ(−a) (1 − e^{a−b}), whose logarithm loses no digits.

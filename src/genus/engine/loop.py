@@ -243,9 +243,11 @@ def _epoch(run: Run, callbacks: Sequence[Callback], precision: Precision) -> Non
         with cast:
             info = algorithm.step(batch, progress)
         run.losses.append(info["loss"])
+        size = min(algorithm.batch_size, run.data.num_examples)
+        progress.examples += min(size, run.data.num_examples - size * progress.step_in_epoch)
         progress.step += 1
         progress.step_in_epoch += 1
-        progress.examples += len(batch.x) * world
+        _wait_for_device(run, callbacks)
         _count_seconds(run, clock)
         if progress.step % WATCH_EVERY == 0:
             run.check_finite()
@@ -253,6 +255,14 @@ def _epoch(run: Run, callbacks: Sequence[Callback], precision: Precision) -> Non
             if progress.step % callback.every == 0:
                 callback.after_step(run, info)
         clock = time.perf_counter()
+
+
+def _wait_for_device(run: Run, callbacks: Sequence[Callback]) -> None:
+    """Where someone is about to look, work that a GPU still has to do counts as training."""
+    if run.device.type == "cuda":
+        step = run.progress.step
+        if step % WATCH_EVERY == 0 or any(step % callback.every == 0 for callback in callbacks):
+            torch.cuda.synchronize(run.device)
 
 
 def _count_seconds(run: Run, clock: float) -> None:

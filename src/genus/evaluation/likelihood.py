@@ -140,7 +140,7 @@ def _values(
     seconds: float,
     seed: int,
 ) -> tuple[Tensor, float, int | None]:
-    """Log p of each datum, the standard error that all of them share, and the effort spent."""
+    """log p of each datum, the standard error that all of them share, and the effort spent."""
     x = data.materialise(split, n)
     labels = conditions(model, data, split, len(x))
     if isinstance(model, Estimate):

@@ -104,7 +104,7 @@ def reverse_annealed_importance(
 
 
 def log_mean(log_weights: Float[Tensor, " chains"]) -> Estimated:
-    """Log of the mean weight, with its standard error by the delta method.
+    """log of the mean weight, with its standard error by the delta method.
 
         s.e.(log w̄) ≈ s.e.(w̄) / w̄
 

@@ -31,7 +31,7 @@ class Denoises(Protocol):
         """What the network predicts, of kind ``prediction``."""
 
     def log_error(self, t: Tensor) -> Float[Tensor, " batch"]:
-        """Log of the mean squared error that x̂₀ is expected to have, over σₜ²."""
+        """log of the mean squared error that x̂₀ is expected to have, over σₜ²."""
 
 
 class Denoising:
@@ -92,7 +92,7 @@ class Denoising:
 
 
 def draw_times(kind: Times, n: int, num_steps: int) -> Int[Tensor, " batch"]:
-    """N times from 1 … T, on the CPU."""
+    """n times from 1 … T, on the CPU."""
     uniform = torch.rand(n, dtype=torch.float64)
     if kind != "uniform":
         uniform = (torch.arange(n) + uniform) / n

@@ -37,7 +37,7 @@ class InSomeOrder(Protocol):
     num_orders: int
 
     def log_prob_in_order(self, x: Tensor, order: Tensor, condition: Tensor | None) -> Tensor:
-        """Log p(x) under one order, shape ``(batch,)``."""
+        """log p(x) under one order, shape ``(batch,)``."""
 
 
 class RandomOrder:

@@ -32,7 +32,7 @@ class Variational(Protocol):
     def _log_weights(
         self, x: Tensor, condition: Tensor | None, num_samples: int
     ) -> Float[Tensor, "batch samples"]:
-        """Log p(x, z) − log q(z | x) for ``num_samples`` draws of z from q."""
+        """log p(x, z) − log q(z | x) for ``num_samples`` draws of z from q."""
 
 
 class EvidenceLowerBound:

@@ -9,7 +9,7 @@ __all__ = ["lopsided"]
 
 
 def lopsided(space: Space, n: int = 240, seed: int = 0) -> Tensor:
-    """N examples around two unlike prototypes of unequal weight, shape ``(n, *space.shape)``.
+    """n examples around two unlike prototypes of unequal weight, shape ``(n, *space.shape)``.
 
     Real data are Gaussian about the prototypes, with uneven scales and a common direction;
     the others copy a prototype and replace every tenth entry by a random one.

@@ -95,7 +95,7 @@ class MADE(Exact, Completes):
     def log_prob_in_order(
         self, x: Tensor, order: Int[Tensor, " 1"], condition: Tensor | None
     ) -> Float[Tensor, " batch"]:
-        """Log p(x) in nats under one of the orders alone."""
+        """log p(x) in nats under one of the orders alone."""
         parameters = self.predict(x, order, condition)
         return self.head.log_prob(parameters, x.flatten(1)).sum(1)
 

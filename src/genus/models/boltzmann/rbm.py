@@ -119,11 +119,11 @@ class RBM(Energy, Estimate, Encodes, Completes):
         self.base_bias.copy_(odds)
 
     def activation(self, v: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
-        """A = c + vᵀW, what the visible units send to the hidden ones; p(h | v) = σ(a)."""
+        """a = c + vᵀW, what the visible units send to the hidden ones; p(h | v) = σ(a)."""
         return torch.addmm(self.hidden_bias, v, self.weights).to(self.weights.dtype)
 
     def field(self, h: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch visible"]:
-        """B + W h, what the hidden units send to the visible ones; p(v | h) = σ of it."""
+        """b + W h, what the hidden units send to the visible ones; p(v | h) = σ of it."""
         return torch.addmm(self.visible_bias, h, self.weights.T).to(self.weights.dtype)
 
     def free_energy_at(self, v: Tensor, activation: Tensor) -> Float[Tensor, " batch"]:

@@ -54,7 +54,7 @@ def step_divergence(chain: Chain, y: Tensor, t: Tensor) -> Float[Tensor, " batch
 
 
 def _log_last(chain: Chain, y: Tensor, x_first: Tensor) -> Float[Tensor, " batch"]:
-    """Log p(x₀ | x₁)."""
+    """log p(x₀ | x₁)."""
     return chain.last_step.log_prob(y, chain.denoise(x_first, torch.ones(len(y), dtype=torch.long)))
 
 
@@ -82,7 +82,7 @@ def variational_bound(chain: Chain, y: Tensor, num_times: int) -> Float[Tensor, 
 
 
 def trajectory_bound(chain: Chain, y: Tensor, num_trajectories: int) -> Float[Tensor, " batch"]:
-    """Log (1/K) Σₖ p(x₀, xᵏ) / q(xᵏ | x₀) over K trajectories xᵏ = (x₁ … x_T) from q.
+    """log (1/K) Σₖ p(x₀, xᵏ) / q(xᵏ | x₀) over K trajectories xᵏ = (x₁ … x_T) from q.
 
     Its mean never exceeds log p(x₀), rises with K and tends to it (Burda et al. 2016).
     """
@@ -91,7 +91,7 @@ def trajectory_bound(chain: Chain, y: Tensor, num_trajectories: int) -> Float[Te
 
 
 def _log_weight(chain: Chain, y: Tensor) -> Float[Tensor, " batch"]:
-    """Log p(x₀, x₁ … x_T) − log q(x₁ … x_T | x₀) at one trajectory, drawn from T down."""
+    """log p(x₀, x₁ … x_T) − log q(x₁ … x_T | x₀) at one trajectory, drawn from T down."""
     path = chain.path
     last = torch.full((len(y),), path.num_steps)
     noise = torch.randn_like(y)

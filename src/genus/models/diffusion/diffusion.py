@@ -56,7 +56,8 @@ class Diffusion(LowerBound, Latent, Completes):
         variance: of the reverse steps: "learnt" with the error rₜ learnt, "small" (rₜ = 0) or
             "large" (rₜ = σₜ²).
         sampler: "ddpm" draws every step, "ddim" only the start.
-        sampling_steps: for fewer steps than T; may be changed on the model at any time.
+        sampling_steps: for fewer steps than T; may be changed on the model at any time (a
+            checkpoint keeps what the constructor was given).
         condition: space of what data are conditioned on.
         condition_dropout: share of training examples whose condition is hidden.
         guidance: 1 for the model as it is; above 1, samples follow their condition more than
@@ -186,7 +187,7 @@ class Diffusion(LowerBound, Latent, Completes):
         return x0 if self.space.levels is None else x0.clamp(-1.0, 1.0)
 
     def log_error(self, t: Tensor) -> Float[Tensor, " batch"]:
-        """Log of the mean squared error that x̂₀ is expected to have, over σₜ²."""
+        """log of the mean squared error that x̂₀ is expected to have, over σₜ²."""
         features = sinusoids(self.path.log_snr(t).to(self.example), NUM_SINUSOIDS)
         return self.error(features).squeeze(1).to(self.example.dtype)
 

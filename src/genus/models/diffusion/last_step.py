@@ -30,7 +30,7 @@ class LastStep:
     def log_prob(
         self, y: Float[Tensor, "batch *shape"], mean: Float[Tensor, "batch *shape"]
     ) -> Float[Tensor, " batch"]:
-        """Log p of data on the real line, ``y``, about ``mean``, in nats."""
+        """log p of data on the real line, ``y``, about ``mean``, in nats."""
         if self.space.levels is None:
             scaled = (y - mean) / self.deviation
             entries = -0.5 * scaled**2 - math.log(self.deviation) - 0.5 * math.log(2 * math.pi)

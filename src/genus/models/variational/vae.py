@@ -108,7 +108,7 @@ class VAE(LowerBound, Encodes, Completes):
         return mean, LARGEST_LOG_SCALE * torch.tanh(raw / LARGEST_LOG_SCALE)
 
     def _log_likelihood(self, parameters: Tensor, x: Tensor) -> Float[Tensor, " batch"]:
-        """Log p(x | z) from the parameters that the decoder computed of z."""
+        """log p(x | z) from the parameters that the decoder computed of z."""
         return self.head.log_prob(parameters, x).flatten(1).sum(1)
 
     def _bound_terms(self, x: Tensor, condition: Tensor | None) -> BoundTerms:
@@ -123,7 +123,7 @@ class VAE(LowerBound, Encodes, Completes):
     def _log_weights(
         self, x: Tensor, condition: Tensor | None, num_samples: int
     ) -> Float[Tensor, "batch samples"]:
-        """Log p(x, z) − log q(z | x) for ``num_samples`` draws of z from q."""
+        """log p(x, z) − log q(z | x) for ``num_samples`` draws of z from q."""
         given = self._given(condition)
         mean, log_scale = self._posterior(x, given)
         noise = torch.randn(len(x), num_samples, self.num_latent).to(mean)
@@ -223,7 +223,7 @@ class VAE(LowerBound, Encodes, Completes):
     def _log_weight(
         self, x: Tensor, z: Tensor, parameters: Tensor, mean: Tensor, log_scale: Tensor
     ) -> Float[Tensor, " batch"]:
-        """Log p(x, z) − log q(z | x) of given codes."""
+        """log p(x, z) − log q(z | x) of given codes."""
         noise = (z - mean) * (-log_scale).exp()
         log_ratio = (0.5 * (noise**2 - z**2) + log_scale).sum(1)
         return self._log_likelihood(parameters, x) + log_ratio

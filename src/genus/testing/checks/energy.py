@@ -37,7 +37,7 @@ def gibbs_keeps_the_distribution(case: Case) -> None:
 
 @torch.no_grad()
 def free_energy_differences_are_log_prob_differences(case: Case) -> None:
-    """Log p(a) − log p(b) = F(b) − F(a): the constant is the same for all data."""
+    """log p(a) − log p(b) = F(b) − F(a): the constant is the same for all data."""
     model = _energy(case)
     if not isinstance(model, Density):
         raise Skipped("no log_prob")
