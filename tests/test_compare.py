@@ -320,3 +320,23 @@ def test_toys_are_compared_by_their_modes(tmp_path: Path) -> None:
     assert ppca["high_quality_floor"] > 0.95
     assert ppca["energy_distance"] > 5 * abs(ppca["energy_floor"])
     assert ppca["pictures"] == ["samples"]
+
+
+def test_a_folder_that_no_comparison_made_is_never_emptied(pictures: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "runs" / "ppca" / "mine.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+    for _ in range(2):
+        found = compare(
+            pictures, "ppca", budget="20 steps", out=tmp_path, effort=LITTLE, console=quiet()
+        )
+        assert found.rows[0]["status"] == "failed"
+        assert "other files" in found.rows[0]["reason"]
+        assert [path.name for path in theirs.parent.iterdir()] == ["mine.txt"]
+
+
+def test_draws_of_grey_levels_are_tossed_where_the_data_are(tmp_path: Path) -> None:
+    found = compare(
+        "digits", "gan", view=None, budget="20 steps", out=tmp_path, effort=LITTLE, console=quiet()
+    )
+    assert found.rows[0]["status"] == "done", found.rows[0].get("reason")

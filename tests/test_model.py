@@ -289,3 +289,14 @@ def test_example_tells_device_and_dtype():
     assert model.example.dtype == torch.float64
     assert model.log_prob(torch.randn(2, 4)).dtype == torch.float64
     assert math.isfinite(float(model.log_prob(np.zeros((1, 4))).detach()))
+
+
+def test_fit_refuses_a_condition_that_it_would_not_use():
+    model = genus.models.PPCA(genus.Real((3,)), 1)
+    with pytest.raises(ValueError, match="not conditional"):
+        model.fit(torch.randn(9, 3), condition=torch.zeros(9, dtype=torch.int64))
+
+
+def test_counts_may_be_any_integer():
+    model = genus.models.PPCA(genus.Real((3,)), 1)
+    assert model.sample(np.int64(2)).shape == (2, 3)

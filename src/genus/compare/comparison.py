@@ -186,7 +186,8 @@ class _Session:
             raise
         except Exception as error:
             if _is_ours(folder):
-                folder.mkdir(parents=True, exist_ok=True)
+                if not (folder / NOTE).exists():
+                    _make_ready(folder, {})
                 (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
             row = blank_row(name, family, "failed", _one_line(error))
             row["seconds"] = round(time.perf_counter() - clock, 2)
