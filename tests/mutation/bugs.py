@@ -718,9 +718,9 @@ def _count_seconds""",
         "models/diffusion/bound.py",
         "models/test_diffusion_bound.py models/test_diffusion.py",
         (
-            "stretches not weighted",
-            "bound = bound - (end - start) * step_divergence(chain, y, t)",
-            "bound = bound - step_divergence(chain, y, t)",
+            "drawn steps weighted alike",
+            "weight = 1.0 / (num_times * law[index])",
+            "weight = torch.full_like(law[index], len(law) / num_times)",
         ),
         ("prior term forgotten", "    bound = bound - path.prior_divergence(y)\n", ""),
         (

@@ -36,7 +36,7 @@ class Diffusion(LowerBound, Latent, Completes):
 
     ``effort`` counts evaluations of the network for each datum. Below 2 T (T = ``num_steps``)
     the result is an unbiased draw of the variational bound, from ``effort`` of its T − 1
-    steps (drawn in as many stretches) beside an exact L_T and one draw of L₀: its mean stays,
+    steps (all of them from T − 1 on) beside an exact L_T and one draw of L₀: its mean stays,
     its variance falls. From 2 T on it is the bound over ``effort // T`` importance-weighted
     trajectories, whose mean rises to log p(x).
 
@@ -129,8 +129,8 @@ class Diffusion(LowerBound, Latent, Completes):
         """Adam with one cycle of the learning rate and a moving average of the parameters."""
         return Descend(
             Denoising(),
-            Optimiser(learning_rate=2e-3, schedule="one-cycle", clip=1.0),
-            batch_size=128,
+            Optimiser(learning_rate=4e-3, schedule="one-cycle", clip=1.0),
+            batch_size=64,
             ema=0.999,
             budget=Budget(epochs=20),
         )
