@@ -1,9 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from genus.data.dataset import Dataset
+from genus.data.dataset import Dataset, Part
+from genus.data.stores import InMemory
+from genus.evaluation import feature_network
 from genus.evaluation.completion import (
     complete_under_masks,
     completion_error,
@@ -21,7 +24,13 @@ from genus.evaluation.features import probe_accuracy, probe_floor
 from genus.evaluation.reconstruction import reconstruction_error, reconstruction_floor
 from genus.evaluation.samplers import full_sampler_of, sampler_of
 from genus.evaluation.samples import Reference, nearest_real, sample_quality
-from genus.evaluation.speed import network_evaluations, num_parameters, sampling_speed
+from genus.evaluation.speed import (
+    forget_peak_memory,
+    network_evaluations,
+    num_parameters,
+    peak_memory,
+    sampling_speed,
+)
 from genus.evaluation.units import samples_to_units, to_units
 from genus.models import GAN, MADE, PPCA, RBM, VAE, Diffusion
 from genus.spaces import Binary, Real
@@ -273,3 +282,49 @@ def test_evaluate_asks_all_that_a_type_can_answer(stripes: Dataset) -> None:
     assert vae.density == "lower bound"
     assert vae.likelihood is not None
     assert vae.likelihood.effort == 2
+
+
+def test_an_edited_data_set_trains_its_classifier_anew(stripes: Dataset, tmp_path, monkeypatch):  # type: ignore[no-untyped-def]
+    trained = []
+
+    def train(network: torch.nn.Module, data: Dataset) -> float:
+        trained.append(data)
+        return 0.5
+
+    monkeypatch.setattr(feature_network, "_train", train)
+    monkeypatch.setattr(feature_network, "FEWEST_EXAMPLES", 10)
+
+    def count(data: Dataset) -> int:
+        assert isinstance(choose_features(data, folder=tmp_path), Classifier)
+        return len(trained)
+
+    store, labels = stripes.parts.train.store, stripes.parts.train.labels
+    assert labels is not None
+    assert count(stripes) == 1
+    assert count(stripes) == 1
+    x = store.read(torch.arange(store.num_examples)).clone()
+    x[17, 0, 2, 3] += 1
+    edited = stripes.parts._replace(train=Part(InMemory(x), labels))
+    assert count(replace(stripes, parts=edited)) == 2
+    other = labels.clone()
+    other[-1] = (other[-1] + 1) % 3
+    relabelled = stripes.parts._replace(train=Part(store, other))
+    assert count(replace(stripes, parts=relabelled)) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's account")
+def test_peak_memory_leaves_out_what_was_held_before() -> None:
+    held = torch.ones(60_000_000)  # 240 MB
+    forget_peak_memory()
+    del held
+    little = peak_memory()
+    used = torch.ones(25_000_000)  # 100 MB
+    forget_peak_memory()
+    more = torch.ones(25_000_000)
+    del more
+    grown = peak_memory()
+    assert little is not None
+    assert grown is not None
+    assert little < 30e6
+    assert 90e6 < grown < 150e6
+    assert len(used) == 25_000_000

@@ -97,3 +97,10 @@ def test_modes_by_hand() -> None:
     assert (found.found, found.known, found.good) == (2, 3, 0.5)
     expected = 2 / 3 * torch.tensor(2.0).log() + 1 / 3 * torch.tensor(1.0).log()
     assert found.kl == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_no_good_sample_is_no_perfect_score() -> None:
+    modes = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    found = find_modes(torch.tensor([[5.0, 5.0], [-3.0, 0.0]]), modes, 0.1)
+    assert (found.found, found.known, found.good) == (0, 3, 0.0)
+    assert found.kl is None

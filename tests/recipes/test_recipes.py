@@ -166,6 +166,8 @@ def test_published_figures_are_finite_and_sourced():
             assert math.isfinite(figure.value)
             assert figure.source
             assert figure.data
+            assert " " not in figure.data
+        assert all(metric != "fid" or f.features for metric, f in entry.published.items())
 
 
 def test_a_recipe_is_frozen():

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,13 +14,15 @@ import genus
 from genus import recipes
 from genus.engine import Budget, NotFiniteError
 from genus.engine.checkpoint import read_tensors
-from genus.evaluation import Effort, Reference, evaluate
+from genus.evaluation import Effort, Figure, Likelihood, Reference, Report, evaluate
 from genus.evaluation.feature_network import PrincipalAxes
+from genus.evaluation.neighbours import Manifold
+from genus.evaluation.samples import Quality
 from genus.evaluation.units import to_units
 from genus.recipes import running
 from genus.recipes.results import results_of
 from genus.recipes.running import InterruptedRunError, train
-from genus.recipes.runs import differences, open_run
+from genus.recipes.runs import RunFolder, differences, open_run
 
 TINY = {
     "ppca": {"num_components": 3},
@@ -223,5 +226,72 @@ def test_the_record_of_a_run_has_the_agreed_shape(tmp_path):
     assert figure["sign"] == "="
     exact = opened.model.log_prob(data.materialise("test", 20)).detach().mean()
     assert figure["value"] == pytest.approx(float(exact), abs=1e-4)
-    assert "published" in figure
+    assert figure["num_examples"] == 20
+    assert "published" not in figure
+    assert "cores" in record["hardware"]
     json.dumps(record)
+
+
+def run_on(recipe, **data):
+    model = recipes.build("made@digits", hidden=(5,)).model
+    return RunFolder(Path("runs"), model, {"recipe": recipe, "class": "MADE", "data": data})
+
+
+REVERSED = Likelihood(
+    Figure(-84.0, "~", 0.5, 20),
+    Figure(0.15, "~", 0.1, 20),
+    "estimate",
+    100,
+    "binary",
+    Figure(-86.0, "~", 0.7, 20, "the other side"),
+)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name", "view", "loading", "published"),
+    [
+        ("made", "mnist", "binary", {}, -84.87),
+        ("made", "mnist", "static", {}, None),
+        ("made", "mnist", "binary", {"resize": 14}, None),
+        ("made", "fashion_mnist", "binary", {}, None),
+        ("vae", "mnist", "static", {}, -89.78),
+        ("vae", "mnist", "binary", {}, None),
+        ("made@digits", "digits", "binary", {}, None),
+    ],
+)
+def test_a_published_figure_stands_beside_its_like_only(recipe, name, view, loading, published):
+    opened = run_on(recipe, name=name, view=view, loading=loading)
+    metrics = results_of(opened, Report("estimate", 1, REVERSED), "genus")["metrics"]
+    assert metrics["log_likelihood"].get("published") == published
+    assert ("source" in metrics["log_likelihood"]) == (published is not None)
+    assert metrics["log_likelihood_reverse_ais"] == {
+        "value": -86.0,
+        "sign": "~",
+        "standard_error": 0.7,
+        "num_examples": 20,
+        "note": "the other side",
+    }
+
+
+def test_figures_on_other_data_are_not_beside_those_of_the_training_data():
+    data = genus.data.load("digits", view="binary")
+    opened = run_on("made", name="mnist", view="binary")
+    record = results_of(opened, Report("estimate", 1, REVERSED), "genus", data)
+    assert record["data"] == "digits"
+    assert "published" not in record["metrics"]["log_likelihood"]
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "published"),
+    [
+        ("cifar10", "128 features of a small classifier of cifar10 (70.00% on test)", None),
+        ("cifar10", "Inception", 3.17),
+        ("mnist", "Inception", None),
+    ],
+)
+def test_a_published_fid_needs_its_own_feature_network(name, network, published):
+    floor = Manifold(1.0, 1.0, 1.0, 1.0)
+    quality = Quality(Figure(9.0), Figure(1.0), floor, floor, None, None, None, None, network, None)
+    opened = run_on("ddpm", name=name, view="pixels")
+    record = results_of(opened, Report("lower bound", 1, quality=quality), "genus")
+    assert record["metrics"]["fid"].get("published") == published

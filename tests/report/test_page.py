@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from genus.compare.table import notes
 from genus.engine import checkpoint
 from genus.report import words, write_page
 from genus.report.columns import COLUMNS, number
@@ -173,3 +174,20 @@ def test_the_log_is_read_by_what_it_reports(tmp_path: Path) -> None:
 def test_the_chart_needs_two_models() -> None:
     assert trade_off([row("made")]) == ""
     assert trade_off([row("made"), row("vae")]).count("<circle") == 2
+
+
+def test_the_number_of_test_examples_is_said_for_every_row(tmp_path: Path) -> None:
+    rows = [
+        row("made", log_likelihood_examples=2000, hardware="16 cores", log_likelihood_reverse=-86),
+        row("vae", log_likelihood_examples=500),
+        row("gan", log_likelihood=None, log_likelihood_sign="none"),
+    ]
+    text = write_page(tmp_path, rows, data="mnist", budget="60 s", seed=0).read_text("utf-8")
+    assert "MADE 2,000, VAE 500</li>" in text
+    assert '<span data-t="figure.log_likelihood_examples">' in text
+    assert '<span data-t="figure.hardware">hardware</span></th><td>16 cores' in text
+    lines = notes(rows)
+    assert any(line.endswith("MADE 2,000, VAE 500") for line in lines)
+    assert any("the truth lies between, if the chains mix" in line for line in lines)
+    for language, condition in (("en", "mix"), ("zh", "充分混合")):
+        assert condition in words()[language]["legend.reverse"]

@@ -92,7 +92,9 @@ def judge(
     reference = None if features is None else Reference(chosen, features)
     report = evaluate(opened.model, chosen, effort=spend, reference=reference, seed=seed)
     command = f"genus evaluate {opened.path} -n {spend.likelihood_examples} --seed {seed}"
-    return results_of(opened, report, command), report
+    for key, value in (("data", data), ("view", view)):
+        command += "" if value is None else f" --{key} {value}"
+    return results_of(opened, report, command, chosen), report
 
 
 def _finest(data: Dataset) -> Dataset:

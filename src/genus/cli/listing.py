@@ -1,6 +1,7 @@
 """``genus list``: the family tree, drawn from the types of the models themselves."""
 
 import inspect
+from dataclasses import asdict
 from typing import Any
 
 from rich.tree import Tree
@@ -101,8 +102,5 @@ def _recipe(entry: Entry) -> dict[str, Any]:
             name: {"type": type_name(parameter.annotation), "default": parameter.default}
             for name, parameter in settings_of(entry).items()
         },
-        "published": {
-            metric: {"value": f.value, "sign": f.sign, "data": f.data, "source": f.source}
-            for metric, f in entry.published.items()
-        },
+        "published": {metric: asdict(figure) for metric, figure in entry.published.items()},
     }

@@ -7,6 +7,8 @@ from genus.engine import Progress
 from genus.evaluation import Figure, Report
 from genus.evaluation.likelihood import describe_space
 from genus.recipes.recipe import Recipe
+from genus.recipes.results import hardware
+from genus.recipes.runs import describe
 
 __all__ = ["blank_row", "finished_row"]
 
@@ -41,8 +43,19 @@ def finished_row(
     progress: Progress,
     report: Report,
     memory: int | None,
+    precision: str | None = None,
 ) -> dict[str, Any]:
-    """The row of a family that was trained and judged."""
+    """The row of a family that was trained and judged.
+
+    Args:
+        name: of the family.
+        family: what the comparison knows of it.
+        recipe: what was trained.
+        progress: how far.
+        report: what was measured.
+        memory: that training took, in bytes.
+        precision: that it was trained in; None where nobody says.
+    """
     row = blank_row(name, family, "done")
     row |= {
         "class": type(recipe.model).__name__,
@@ -59,6 +72,10 @@ def finished_row(
         "memory": memory,
         "evaluation_seconds": round(sum(report.seconds.values()), 2),
         "evaluation_parts": report.seconds,
+        "training_precision": precision,
+        "device": recipe.model.example.device.type,
+        "hardware": hardware(),
+        "commit": describe(recipe, "")["commit"],
     }
     row |= (
         _likelihood(report)

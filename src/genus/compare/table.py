@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from genus.compare.plan import Plan
-from genus.report.columns import COLUMNS, Column
+from genus.report.columns import COLUMNS, Column, examples
 
 __all__ = ["GrowingTable", "plain_tables"]
 
@@ -130,6 +130,9 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
         found.append(
             "Likelihoods compare only where they are measured on the same: binary pixels, or levels"
         )
+    counts = examples(rows)
+    if counts:
+        found.append(f"log-likelihood of the first test examples: {counts}")
     if any((space or "").endswith("dequantised") for space in spaces):
         found.append(
             "dequantised: a density in units of one level, exact as a density and a lower bound "
@@ -140,7 +143,8 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
             found.append(
                 f"{row['model']}: log-likelihood by reverse AIS "
                 f"{_one_decimal(row['log_likelihood_reverse'])}, by AIS "
-                f"{_one_decimal(row['log_likelihood'])}; the truth lies between, but for chance"
+                f"{_one_decimal(row['log_likelihood'])}; the truth lies between, if the chains mix "
+                "(both can miss the same mode)"
             )
         if row.get("full_samples_per_second") is not None:
             found.append(f"{row['model']}: samples by {row['sampler']}; all steps timed apart")
@@ -151,8 +155,8 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
         )
     if any(row.get("fid_note") for row in rows):
         few = sorted({row["fid_samples"] for row in rows if row.get("fid_note")})
-        counts = ", ".join(str(n) for n in few)
-        found.append(f"* from {counts} samples, below 2,048: compare with its bracket only")
+        sizes = ", ".join(str(n) for n in few)
+        found.append(f"* from {sizes} samples, below 2,048: compare with its bracket only")
     return found
 
 

@@ -125,6 +125,8 @@ def evaluate(
             seconds=spend.likelihood_seconds,
             seed=seed,
         )
+    if report.likelihood is not None:
+        report.density = report.likelihood.kind
     with _timed(report, "samples"):
         _judge_samples(report, model, data, spend, reference, seed)
     with _timed(report, "reconstruction"):

@@ -1,5 +1,6 @@
 """The features in which samples are compared with real data, and where they come from."""
 
+import hashlib
 import math
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = ["Classifier", "Features", "PrincipalAxes", "RawFeatures", "choose_fea
 LARGEST_SIDE = 64
 FEWEST_EXAMPLES = 1000
 STEPS, BATCH_SIZE = 500, 128
+DIGESTED = 512
 
 
 class Features(ABC):
@@ -152,6 +154,7 @@ def _classifier(data: Dataset, seed: int, folder: Path | None) -> Classifier:
         "examples": data.train.num_examples,
         "space": data.space.to_config(),
         "classes": data.num_classes,
+        "content": _digest(data),
         "seed": seed,
         "steps": STEPS,
     }
@@ -169,6 +172,17 @@ def _classifier(data: Dataset, seed: int, folder: Path | None) -> Classifier:
         metadata = {"described": described, "accuracy": accuracy}
         checkpoint.write_tensors(path, dict(network.state_dict()), metadata)
     return Classifier(network, data.name, accuracy)
+
+
+def _digest(data: Dataset) -> str:
+    """Of the first examples and of all labels: a folder that was edited is another data set."""
+    content = hashlib.blake2b(digest_size=16)
+    for split in ("train", "test"):
+        content.update(data.materialise(split, DIGESTED).cpu().contiguous().numpy().tobytes())
+        labels = data.labels(split)
+        if labels is not None:
+            content.update(labels.cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()
 
 
 @torch.enable_grad()

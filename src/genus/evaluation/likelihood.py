@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genus.data import Dataset
 from genus.engine.seeding import address
-from genus.evaluation.figure import Figure, mean_figure
+from genus.evaluation.figure import Figure, Sign, mean_figure
 from genus.model import Density, Estimate, Exact, LowerBound, Model
 from genus.models.boltzmann import RBM
 from genus.spaces import Pixels
@@ -19,6 +19,9 @@ from genus.spaces import Pixels
 __all__ = ["Kind", "Likelihood", "density_kind", "likelihood"]
 
 Kind = Literal["exact", "lower bound", "estimate", "none"]
+
+REVERSE = "log Z by reverse annealing: with AIS, the two sides of a bracket if the chains mix"
+SIGNS: dict[Kind, Sign] = {"exact": "=", "lower bound": ">=", "estimate": "~"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Likelihood:
     Attributes:
         nats: per datum, with its sign and standard error.
         bits_per_dim: −nats / (D ln 2).
-        kind: what the sign means.
+        kind: what the sign means: that of the type, but exact where an estimate is without
+            error, as that of a small RBM is.
         effort: samples or chains behind a bound or an estimate; None for an exact density.
         space: on what the density stands; only figures of the same space can be compared.
         reverse: for annealed importance sampling, the estimate from the other side.
@@ -80,14 +84,17 @@ def likelihood(
         return None
     values, common_error, spent = _values(model, data, split, n, effort, batch_size, seconds, seed)
     values = values.double() + data.log_volume
-    mean = mean_figure(values, _sign(model), _note(model, data))
+    kind = density_kind(model)
+    if kind == "estimate" and common_error == 0:
+        kind = "exact"
+    mean = mean_figure(values, SIGNS[kind], _note(model, data))
     error = _combine(mean.standard_error, common_error)
     nats = Figure(mean.value, mean.sign, error, mean.num_examples, mean.note)
     return Likelihood(
         nats,
         bits_per_dim(nats, data.space.num_dimensions),
-        density_kind(model),
-        spent,
+        kind,
+        spent if kind != "exact" else None,
         describe_space(data),
         _reverse(model, data.materialise(split, n), spent, seed) if common_error > 0 else None,
     )
@@ -98,7 +105,7 @@ def _reverse(model: Density, x: Tensor, effort: int | None, seed: int) -> Figure
     if not isinstance(model, RBM):
         return None
     values = -model.free_energy(x).cpu().double()
-    mean = mean_figure(values, "~", "log Z by reverse annealing")
+    mean = mean_figure(values, "~", REVERSE)
     upper = model.log_partition_upper(effort, seed=address(seed, "reverse"))
     error = _combine(mean.standard_error, float(upper.standard_error))
     return Figure(mean.value - float(upper.value), "~", error, len(values), mean.note)
@@ -118,10 +125,6 @@ def describe_space(data: Dataset) -> str:
     if isinstance(data.base.space, Pixels):
         name = f"{data.base.space.num_levels} levels"
     return f"{name}, dequantised" if data.log_volume else name
-
-
-def _sign(model: Density) -> Any:
-    return {"exact": "=", "lower bound": ">=", "estimate": "~"}[density_kind(model)]
 
 
 def _note(model: Density, data: Dataset) -> str:

@@ -17,13 +17,14 @@ class Modes:
         found: modes that have at least one good sample.
         known: all modes.
         good: share of samples within three standard deviations of a mode.
-        kl: of the good samples' share of modes from the uniform one, in nats.
+        kl: of the good samples' share of modes from the uniform one, in nats; None where no
+            sample is good.
     """
 
     found: int
     known: int
     good: float
-    kl: float
+    kl: float | None
 
 
 def find_modes(
@@ -41,11 +42,11 @@ def find_modes(
     distance, index = torch.cdist(samples.double(), modes.double()).min(1)
     good = distance <= 3 * standard_deviation
     counts = torch.bincount(index[good], minlength=len(modes)).double()
-    shares = counts / counts.sum().clamp_min(1)
+    shares = counts / counts.sum()
     kl = torch.special.xlogy(shares, shares * len(modes)).sum()
     return Modes(
         found=int((counts > 0).sum()),
         known=len(modes),
         good=float(good.double().mean()),
-        kl=float(kl),
+        kl=float(kl) if bool(good.any()) else None,
     )

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,27 +111,41 @@ def num_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+_held_before: ContextVar[int | None] = ContextVar("held_before", default=None)
+
+
 def forget_peak_memory() -> None:
-    """Lets the peak start anew, where the system can do that."""
+    """Lets the peak start anew, and notes what is held already."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+        _held_before.set(torch.cuda.memory_allocated())
+        return
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
+        _held_before.set(None)
         return
+    _held_before.set(_process_memory("VmRSS"))
 
 
 def peak_memory() -> int | None:
-    """The peak since :func:`forget_peak_memory` in bytes: on the GPU, else of this process.
+    """How far memory rose after :func:`forget_peak_memory`, in bytes: on the GPU, else here.
 
-    The latter holds everything that is loaded, the data and the libraries among it; None where
-    the system does not tell.
+    What the process held before (libraries, data, earlier models) is taken off; memory that an
+    earlier model gave back but the process kept, and that is used again, is not counted. None
+    where the system does not tell, or the peak was never started anew.
     """
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+    before = _held_before.get()
+    on_gpu = torch.cuda.is_available()
+    peak = torch.cuda.max_memory_allocated() if on_gpu else _process_memory("VmHWM")
+    return None if before is None or peak is None else max(0, peak - before)
+
+
+def _process_memory(name: str) -> int | None:
+    """A line of the system's own account of this process, in bytes."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
-        peak = next(line for line in lines if line.startswith("VmHWM"))
+        found = next(line for line in lines if line.startswith(name))
     except (OSError, StopIteration):
         return None
-    return int(peak.split()[1]) * 1024
+    return int(found.split()[1]) * 1024

@@ -84,7 +84,7 @@ ENTRIES = (
         source="Germain et al. 2015",
         published={
             "log_likelihood": Published(
-                -84.87, "=", "mnist, dynamically binarised", "pytorch-generative, chosen on test"
+                -84.87, "=", "mnist", "pytorch-generative, chosen on test", "binary"
             )
         },
         model="MADE",
@@ -99,7 +99,7 @@ ENTRIES = (
         source="van den Oord et al. 2016",
         published={
             "log_likelihood": Published(
-                -81.45, "=", "mnist, dynamically binarised", "pytorch-generative, chosen on test"
+                -81.45, "=", "mnist", "pytorch-generative, chosen on test", "binary"
             )
         },
         model="PixelCNN",

@@ -59,7 +59,7 @@ ENTRIES = (
         source="Hinton 2002; Tieleman 2008",
         published={
             "log_likelihood": Published(
-                -86.34, "~", "mnist, binarised", "Salakhutdinov & Murray 2008, CD-25, AIS"
+                -86.34, "~", "mnist", "Salakhutdinov & Murray 2008, CD-25, AIS", "static"
             )
         },
         model="RBM",

@@ -75,7 +75,14 @@ ENTRIES = (
         function=ddpm,
         source="Ho et al. 2020; Salimans & Ho 2022",
         published={
-            "fid": Published(3.17, "~", "cifar10", "Ho et al. 2020, 1000 network evaluations")
+            "fid": Published(
+                3.17,
+                "~",
+                "cifar10",
+                "Ho et al. 2020, 1000 network evaluations",
+                "pixels",
+                "Inception",
+            )
         },
         model="Diffusion",
     ),

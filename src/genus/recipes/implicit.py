@@ -95,7 +95,7 @@ ENTRIES = (
         view="pixels",
         function=gan,
         source="Goodfellow et al. 2014",
-        published={"parzen": Published(225.0, "~", "mnist", "Goodfellow et al. 2014")},
+        published={"parzen": Published(225.0, "~", "mnist", "Goodfellow et al. 2014", "pixels")},
         model="GAN",
     ),
     Entry(
@@ -106,7 +106,7 @@ ENTRIES = (
         view="pixels",
         function=cgan,
         source="Mirza & Osindero 2014",
-        published={"parzen": Published(132.0, "~", "mnist", "Mirza & Osindero 2014")},
+        published={"parzen": Published(132.0, "~", "mnist", "Mirza & Osindero 2014", "pixels")},
         model="GAN",
     ),
     Entry(
@@ -117,7 +117,7 @@ ENTRIES = (
         view="pixels",
         function=dcgan,
         source="Radford et al. 2015",
-        published={"fid": Published(48.3, "~", "cifar10", "StudioGAN")},
+        published={"fid": Published(48.3, "~", "cifar10", "StudioGAN", "pixels", "Inception")},
         model="GAN",
     ),
 )

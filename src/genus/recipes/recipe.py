@@ -46,14 +46,18 @@ class Published:
     Attributes:
         value: in the units of the metric.
         sign: "=" exact, ">=" a lower bound, "<=" an upper bound, "~" an estimate.
-        data: the data set and, where it matters, the binarisation.
+        data: the data set.
         source: who measured it.
+        view: of that data set, or None for a set without views.
+        features: the network of a figure that compares features, as a report names it.
     """
 
     value: float
     sign: Sign
     data: str
     source: str
+    view: View | None = None
+    features: str | None = None
 
 
 @dataclass(frozen=True)

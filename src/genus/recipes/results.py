@@ -1,15 +1,18 @@
 """The record of an evaluated run: what ``results/RECIPE.json`` holds."""
 
+import os
 import platform
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from genus.data import Dataset
 from genus.engine import checkpoint
 from genus.evaluation import Figure, Report
+from genus.recipes.recipe import Published
 from genus.recipes.registry import ENTRIES
-from genus.recipes.runs import RunFolder
+from genus.recipes.runs import RunFolder, view_of
 
 __all__ = ["hardware", "metrics_of", "results_of", "write_results"]
 
@@ -19,6 +22,7 @@ def metrics_of(report: Report) -> dict[str, Figure]:
     found: dict[str, Figure | None] = {}
     if report.likelihood is not None:
         found["log_likelihood"] = report.likelihood.nats
+        found["log_likelihood_reverse_ais"] = report.likelihood.reverse
         found["bits_per_dim"] = report.likelihood.bits_per_dim
     if report.quality is not None:
         quality = report.quality
@@ -38,26 +42,42 @@ def metrics_of(report: Report) -> dict[str, Figure]:
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def results_of(opened: RunFolder, report: Report, command: str) -> dict[str, Any]:
-    """The figures of a run with what is needed to judge and to repeat them."""
-    entry = ENTRIES.get(opened.recipe)
+def results_of(
+    opened: RunFolder, report: Report, command: str, data: Dataset | None = None
+) -> dict[str, Any]:
+    """The figures of a run with what is needed to judge and to repeat them.
+
+    A published figure stands beside its like only: the same data, seen in the same view, and
+    the same network where features are compared.
+
+    Args:
+        opened: the run.
+        report: what was measured.
+        command: how to measure it again.
+        data: what it was measured on; the data of the run by default.
+    """
+    described = opened.notes.get("data") or {}
+    name, view = described.get("name"), described.get("view")
+    if data is not None:
+        name, view = data.name, view_of(data)
+    published = {} if described.get("loading") else _published(opened.recipe, name, view, report)
     metrics: dict[str, Any] = {}
-    for name, figure in metrics_of(report).items():
-        metrics[name] = {
+    for metric, figure in metrics_of(report).items():
+        metrics[metric] = {
             "value": figure.value,
             "sign": figure.sign,
             "standard_error": figure.standard_error,
         }
+        if figure.num_examples:
+            metrics[metric]["num_examples"] = figure.num_examples
         if figure.note:
-            metrics[name]["note"] = figure.note
-        published = None if entry is None else entry.published.get(name)
-        if published is not None:
-            metrics[name]["published"] = published.value
-            metrics[name]["source"] = f"{published.source} ({published.data})"
-    described = opened.notes.get("data") or {}
+            metrics[metric]["note"] = figure.note
+        if metric in published:
+            metrics[metric]["published"] = published[metric].value
+            metrics[metric]["source"] = f"{published[metric].source} ({published[metric].data})"
     record = {
         "recipe": opened.recipe,
-        "data": described.get("name"),
+        "data": name,
         "metrics": metrics,
         "seeds": [opened.notes.get("seed")],
         "commit": opened.notes.get("commit"),
@@ -65,12 +85,24 @@ def results_of(opened: RunFolder, report: Report, command: str) -> dict[str, Any
         "seconds": (opened.notes.get("reached") or {}).get("seconds"),
         "command": command,
     }
-    view = described.get("view")
     if view in ("binary", "static"):
         record["binarisation"] = "dynamic" if view == "binary" else "static"
     if report.quality is not None:
         record["feature_network"] = report.quality.feature_network
     return record
+
+
+def _published(
+    recipe: str, name: str | None, view: str | None, report: Report
+) -> dict[str, Published]:
+    """The published figures that these data, this view and this feature network compare with."""
+    entry = ENTRIES.get(recipe)
+    network = None if report.quality is None else report.quality.feature_network
+    return {
+        metric: figure
+        for metric, figure in ({} if entry is None else entry.published).items()
+        if (figure.data, figure.view) == (name, view) and figure.features in (None, network)
+    }
 
 
 def write_results(folder: Path, record: dict[str, Any]) -> Path:
@@ -83,6 +115,8 @@ def write_results(folder: Path, record: dict[str, Any]) -> Path:
 
 def hardware() -> str:
     """What this machine computes with, in a few words."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    found = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+    return f"{torch.cuda.get_device_name()}, {found}" if torch.cuda.is_available() else found

@@ -1,12 +1,12 @@
 """The columns of the table, in the terminal and on the page alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from genus.evaluation.figure import SYMBOLS
 
-__all__ = ["COLUMNS", "DASH", "Column", "number"]
+__all__ = ["COLUMNS", "DASH", "Column", "examples", "number"]
 
 Row = dict[str, Any]
 
@@ -127,6 +127,12 @@ def evaluations(row: Row) -> str:
     """Passes through the network behind a draw."""
     value = row.get("network_evaluations")
     return DASH if value is None else f"{value:,}"
+
+
+def examples(rows: Sequence[Row]) -> str:
+    """How many test examples each likelihood rests on: "PPCA 2,000, RBM 500"."""
+    key = "log_likelihood_examples"
+    return ", ".join(f"{row['model']} {row[key]:,}" for row in rows if row.get(key))
 
 
 def full_speed(row: Row) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from genus.engine import checkpoint
-from genus.report.columns import COLUMNS, DASH, Column
+from genus.report.columns import COLUMNS, DASH, Column, examples
 from genus.report.curve import learning_curve, read_log, trade_off
 from genus.version import __version__
 
@@ -185,6 +185,9 @@ def _legend(rows: Sequence[Row]) -> str:
         keys.append("few")
     keys += ["completion", "speed"]
     items = "".join(f"<li>{_t(f'legend.{key}')}</li>" for key in keys)
+    counts = examples(rows)
+    if counts:
+        items += f"<li>{_t('legend.examples')} {html.escape(counts)}</li>"
     return f"<h2>{_t('legend.title')}</h2><ul>{items}</ul>"
 
 
@@ -253,11 +256,17 @@ def _details(row: Row) -> str:
     for title, values in (("family.settings", settings), ("family.figures", plain)):
         if values:
             lines = "".join(
-                f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(_shown(value))}</td></tr>"
+                f"<tr><th>{_label(str(key))}</th><td>{html.escape(_shown(value))}</td></tr>"
                 for key, value in values.items()
             )
             parts.append(f"<details><summary>{_t(title)}</summary><table>{lines}</table></details>")
     return "".join(parts)
+
+
+def _label(key: str) -> str:
+    """A figure's name: in words where the page has them, else as in ``results.json``."""
+    known = f"figure.{key}" in words()["en"]
+    return _t(f"figure.{key}") if known else html.escape(key)
 
 
 def _shown(value: Any) -> str:
