@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from two_processes import RUNS, learn
+from two_processes import RUNS, learn, machine_of_quality
 
 from genus import Budget
 from genus.engine import distributed
@@ -54,7 +54,7 @@ def test_both_processes_come_to_their_end(folder):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes_equal_one(name, folder):
-    """A likelihood; accumulated gradients; sharded chains and a game given the same draws; EM."""
+    """A likelihood; accumulated gradients; EM; and, given the same draws, chains and games."""
     state = learn(name)[0].state_dict()
     ranks = [read_tensors(folder / f"{name}.{rank}")[0] for rank in range(2)]
     assert same(state, ranks[0])
@@ -87,6 +87,30 @@ def test_alone_there_is_nothing_to_agree_on():
     assert torch.equal(distributed.gather_rows(rows), rows)
     assert torch.equal(distributed.take_rows(rows), rows)
     assert not distributed.join(torch.device("cpu"))
+
+
+def enumerated(model, x):
+    """Mean log p(x), with log Z summed over all points."""
+    everything = model.space.points().float()
+    with torch.no_grad():
+        log_partition = (-model.free_energy(everything)).logsumexp(0)
+        return float((-model.free_energy(x) - log_partition).mean())
+
+
+@pytest.mark.slow
+def test_a_machine_learnt_by_two_processes_is_as_good_as_one_learnt_alone(tmp_path):
+    """Their chains toss coins of their own: seeds differ by 0.002 nats (one standard deviation)."""
+    process = torchrun("quality", tmp_path)
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    model, x = machine_of_quality()
+    alone = enumerated(model, x)
+    model.load_state_dict(read_tensors(tmp_path / "quality.0")[0])
+    together = enumerated(model, x)
+    rate = x.mean(0).clamp(1e-3, 1 - 1e-3)
+    independent = float((x * rate.log() + (1 - x) * (1 - rate).log()).sum(1).mean())
+    assert alone > independent + 0.3
+    assert abs(together - alone) < 0.02
 
 
 @pytest.mark.slow

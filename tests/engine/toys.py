@@ -162,7 +162,7 @@ def stages():
             ),
             Stage(
                 lambda model: model,
-                Descend(Chains(), batch_size=8, ema=0.9),
+                Descend(Chains(), Optimiser(schedule="linear"), batch_size=8, ema=0.9),
                 share=2.0,
                 view=lambda model, batch: batch._replace(x=batch.x + model.first(batch.x).mean()),
             ),

@@ -4,15 +4,67 @@ import os
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import torch
-from toys import Chains, Gaussian, Moments, Net, data, game, likelihood, plain
+from toys import SIZE, Chains, Gaussian, Moments, Net, bits, data, game, likelihood, plain
 
-from genus.engine import Budget, Callback, Descend, Maximise, Optimiser, run
+from genus import Binary, Real
+from genus.engine import Budget, Callback, Descend, Maximise, Optimiser, Tensors, distributed, run
 from genus.engine.callbacks import Checkpoints
 from genus.engine.checkpoint import write_tensors
+from genus.engine.seeding import seeded
+from genus.models import GAN, RBM
+from genus.objectives import contrastive
+from genus.testing import lopsided
 
-STEPS, SAVED, BATCH = 21, 10, 8
+STEPS, SAVED, BATCH, CHAINS = 21, 10, 8, 6
+DRAWS = torch.rand(64, 16, generator=torch.Generator().manual_seed(8))
+
+
+def told(probability):
+    """Coins that lie ready for each chain, whichever process it lives in."""
+    rows, columns = probability.shape
+    first = 0 if rows == CHAINS else distributed.rank() * rows
+    return (DRAWS[first : first + rows, :columns] < probability).to(probability)
+
+
+class ToldChains(contrastive.PersistentContrastiveDivergence):
+    """The real objective, which tosses coins that were given."""
+
+    def start(self, model, batch_size):
+        with mock.patch.object(contrastive, "bernoulli", told):
+            super().start(model, batch_size)
+
+    def __call__(self, model, batch):
+        with mock.patch.object(contrastive, "bernoulli", told):
+            return super().__call__(model, batch)
+
+
+class ToldGAN(GAN):
+    """The real model, whose noise was given: each process has its share of it."""
+
+    def _prior(self, n):
+        rows = DRAWS[:BATCH][distributed.rank() :: distributed.world(), : self.num_latent]
+        return (6 * rows - 3)[:n]
+
+
+def machine():
+    with seeded(5, torch.device("cpu")):
+        model = RBM(Binary((SIZE,)), 7)
+        model.weights.data.normal_(std=3.0)
+    return model
+
+
+def gan():
+    with seeded(5, torch.device("cpu")):
+        return ToldGAN(Real((SIZE,)), 3, hidden=(6, 4))
+
+
+def gan_game():
+    with seeded(6, torch.device("cpu")):
+        return gan().algorithm(batch_size=BATCH, learning_rate=0.01, ema=0.8)
+
 
 RUNS = {
     "likelihood": (
@@ -28,6 +80,11 @@ RUNS = {
     "chains": (Net, lambda: Descend(Chains(), Optimiser("sgd", 0.01), batch_size=BATCH)),
     "game": (Net, lambda: game(noise=0.0, net=Net.straight, ema=0.8)),
     "maximise": (Gaussian, lambda: Maximise(Moments(), epochs=9, batch_size=BATCH, tolerance=-1)),
+    "rbm": (
+        machine,
+        lambda: Descend(ToldChains(1, CHAINS), Optimiser("sgd", 0.1, (0.5, 0.0)), batch_size=BATCH),
+    ),
+    "gan": (gan, gan_game),
 }
 
 
@@ -58,7 +115,7 @@ def learn(name, budget=None, callbacks=(), resume=None, spoil=False):
                     parameter.add_(1.0)
     progress = run(
         model,
-        data(),
+        bits() if isinstance(model, RBM) else data(),
         learner,
         budget=budget or Budget(steps=STEPS),
         seed=3,
@@ -67,6 +124,24 @@ def learn(name, budget=None, callbacks=(), resume=None, spoil=False):
         resume=resume,
     )
     return model, progress
+
+
+def machine_of_quality(seed=0):
+    """A small machine that has learnt with draws of its own, and the data it learnt from."""
+    space = Binary((6,))
+    x = lopsided(space, 400)
+    objective = contrastive.PersistentContrastiveDivergence(1, num_chains=100)
+    with seeded(seed, torch.device("cpu")):
+        model = RBM(space, 5)
+    run(
+        model,
+        Tensors(x, space),
+        Descend(objective, Optimiser("sgd", 0.2, (0.5, 0.0), schedule="linear"), batch_size=50),
+        budget=Budget(steps=1500),
+        seed=seed,
+        device="cpu",
+    )
+    return model, x
 
 
 def main(mode, folder, *names):
@@ -86,6 +161,9 @@ def main(mode, folder, *names):
                 time.sleep(0.01 * rate)
             model, progress = learn("likelihood", Budget(seconds=0.1))
         write_tensors(folder / f"seconds.{rank}", dict(model.state_dict()), {"step": progress.step})
+    elif mode == "quality":
+        model, _ = machine_of_quality()
+        write_tensors(folder / f"quality.{rank}", dict(model.state_dict()), {})
     else:
         path = folder / "training.safetensors"
         (folder / f"pid.{rank}").write_text(str(os.getpid()))

@@ -289,8 +289,8 @@ def _count_seconds""",
         ),
         (
             "effort ignored",
-            "self._lower_bound(batch, given, self.effort if effort is None else effort)",
-            "self._lower_bound(batch, given, self.effort)",
+            "            return self._lower_bound(batch, given, effort)",
+            "            return self._lower_bound(batch, given, self.effort)",
         ),
     ),
     *_of(
@@ -724,9 +724,9 @@ def _count_seconds""",
         ),
         ("prior term forgotten", "    bound = bound - path.prior_divergence(y)\n", ""),
         (
-            "a step counted twice",
-            "edges = [2 + count * i // num_times",
-            "edges = [1 + (count + 1) * i // num_times",
+            "the last step forgotten",
+            "for step in range(2, path.num_steps + 1):",
+            "for step in range(2, path.num_steps):",
         ),
         (
             "mean of trajectories' logs",
