@@ -21,6 +21,7 @@ RUNS = {
     "vae": ("vae", "num_latent=4", "hidden=40", "batch_size=50"),
     "gan": ("gan", "num_latent=4", "hidden=30,20", "batch_size=50"),
     "cgan": ("cgan", "num_latent=4", "hidden=30,20", "batch_size=50"),
+    "dcgan": ("dcgan", "num_latent=4", "hidden=6,4", "batch_size=50"),
     "ddpm": ("ddpm", "channels=8", "num_blocks=1", "num_steps=12", "batch_size=50"),
     "pixelcnn": ("pixelcnn", "channels=6", "num_layers=2", "batch_size=50"),
     "em": ("ppca", "num_components=6", "method=em"),
@@ -114,7 +115,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
-def test_ten_algorithms_killed_at_random_moments(name, tmp_path):
+def test_each_algorithm_killed_at_random_moments(name, tmp_path):
     judge(name, tmp_path, kills=3, seed=len(name))
 
 

@@ -185,6 +185,17 @@ def test_log_prob_is_a_function_of_the_parameters_and_leaves_the_generator_alone
     assert torch.equal(model.log_prob(x), first)
 
 
+def test_the_seed_of_an_estimate_decides_its_draws():
+    model = stiff((17,), 18, scale=0.3, num_temperatures=20)
+    x = Binary((17,)).random(3)
+    first = model.estimate(x, seed=1)
+    assert torch.equal(model.estimate(x, seed=1).value, first.value)
+    model._cached = None
+    assert torch.equal(model.estimate(x, seed=1).value, first.value)
+    assert not torch.equal(model.estimate(x, seed=2).value, first.value)
+    assert not torch.equal(model.log_prob(x), first.value)
+
+
 def test_log_partition_is_kept_until_a_parameter_changes(monkeypatch):
     model = stiff((17,), 18, scale=0.3, num_temperatures=5)
     x = Binary((17,)).random(3)
@@ -194,7 +205,7 @@ def test_log_partition_is_kept_until_a_parameter_changes(monkeypatch):
 
     def asked(**settings):
         calls.clear()
-        model.estimate(x, **settings)
+        model.estimate(x, **{"seed": 5, **settings})
         return len(calls)
 
     assert asked() == 1
@@ -212,6 +223,9 @@ def test_log_partition_is_kept_until_a_parameter_changes(monkeypatch):
     model.float()
     assert asked(effort=7) == 1
     assert asked(effort=7) == 0
+    assert asked(effort=7, seed=6) == 1
+    assert asked(effort=7) == 0
+    assert asked(seed=None) == asked(seed=None) == 1
 
 
 def test_samples_and_prior_follow_the_model():

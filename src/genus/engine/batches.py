@@ -44,6 +44,11 @@ class Source(ABC):
     def to(self, device: torch.device) -> "Source":
         """A source whose batches lie on ``device`` (in memory: moved once, here)."""
 
+    @property
+    def _index_device(self) -> torch.device:
+        """Where the indices that ``_batches`` receives shall lie."""
+        return torch.device("cpu")
+
     @abstractmethod
     def _batches(self, chunks: Iterator[Tensor]) -> Iterator[Batch]:
         """The raw batch of each index tensor, in turn."""
@@ -80,6 +85,7 @@ class Source(ABC):
             raise ValueError(f"batch_size {size} cannot be split evenly among {world} processes")
         order_generator = torch.Generator().manual_seed(address(seed, "epoch", epoch))
         order = torch.randperm(self.num_examples, generator=order_generator)
+        order = order.to(self._index_device)
         count = -(-self.num_examples // size) if whole else self.num_examples // size
         chunks = (order[i * size : (i + 1) * size][rank::world] for i in range(skip, count))
         return self._batches(chunks)
@@ -141,6 +147,10 @@ class Tensors(Source):
             condition_space=self.condition,
             transform=self.transform,
         )
+
+    @property
+    def _index_device(self) -> torch.device:
+        return self.x.device
 
     def _batches(self, chunks: Iterator[Tensor]) -> Iterator[Batch]:
         for chunk in chunks:

@@ -48,7 +48,8 @@ class Log(Callback):
         """Drops lines of steps that will be taken again."""
         if distributed.rank() == 0 and self.path.exists():
             lines = self.path.read_text().splitlines()
-            kept = [line for line in lines if _step(line) <= run.progress.step]
+            reached = (run.progress.step, run.progress.epoch)
+            kept = [line for line in lines if _reached(line) <= reached]
             self.path.write_text("".join(f"{line}\n" for line in kept))
 
     def after_step(self, run: Run, info: Info) -> None:
@@ -204,8 +205,10 @@ def _row(run: Run, info: Info) -> dict[str, float]:
     return {**place, **{name: float(value) for name, value in info.items()}}
 
 
-def _step(line: str) -> float:
+def _reached(line: str) -> tuple[float, float]:
+    """Step and epoch of a line: the line that closes an epoch has the step of the last one."""
     try:
-        return float(json.loads(line)["step"])
+        row = json.loads(line)
+        return float(row["step"]), float(row["epoch"])
     except (ValueError, KeyError, TypeError):
-        return float("inf")
+        return float("inf"), float("inf")

@@ -83,6 +83,10 @@ class Grow(nn.Module):
         channels: before each layer, coarse to fine.
         activation: between layers.
         norm: "batch" normalises before each nonlinearity (Radford et al. 2015).
+
+    Under ``torchrun`` the statistics of "batch" are those of the process' own share of the
+    batch, so two processes do not equal one bit for bit with it; the running averages that are
+    saved, and that sampling uses, are those of the first process.
     """
 
     def __init__(

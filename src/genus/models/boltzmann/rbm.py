@@ -35,8 +35,9 @@ class RBM(Energy, Estimate, Encodes, Completes):
 
     ``log_prob`` is −F(v) − log Z. Where the smaller side has at most 16 units, log Z is summed
     exactly and the standard error is 0; else it is estimated by annealed importance sampling
-    with ``effort`` chains. That estimate starts from fixed draws, so that ``log_prob`` is a
-    function of the parameters, and is kept until they change; it carries no gradient.
+    with ``effort`` chains. For ``log_prob`` its draws are fixed, which makes it a function of
+    the parameters; for ``estimate`` they follow from its seed. An estimate is kept until the
+    parameters change, and neither answer carries a gradient.
 
     Args:
         space: of the data; flattened to D units.
@@ -84,7 +85,7 @@ class RBM(Energy, Estimate, Encodes, Completes):
         self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
         self.register_buffer("base_bias", torch.zeros(size))
         self.base_bias: Tensor
-        self._cached: tuple[int, list[Tensor], Estimated] | None = None
+        self._cached: tuple[list[Tensor], dict[tuple[int, int], Estimated]] | None = None
 
     def algorithm(self) -> Algorithm:
         """Persistent contrastive divergence, centred, with one Gibbs step on 100 chains."""
@@ -175,31 +176,38 @@ class RBM(Energy, Estimate, Encodes, Completes):
             visible = path.draw(path.at(visible), beta)
         return visible
 
-    @torch.no_grad()
+    def _log_prob(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, " batch"]:
+        return self._normalised(x, self.effort, seed=0).value
+
     def _estimate(self, x: Tensor, condition: Tensor | None, effort: int) -> Estimated:
-        log_partition = self._log_partition(effort)
+        return self._normalised(x, effort, seed=int(torch.randint(1 << 62, ())))
+
+    @torch.no_grad()
+    def _normalised(self, x: Tensor, effort: int, seed: int) -> Estimated:
+        """−F(x) − log Z."""
+        log_partition = self._log_partition(effort, seed)
         value = -self._free_energy(x).double() - log_partition.value
         error = log_partition.standard_error.expand(len(x))
         return Estimated(value.to(x.dtype), error.to(x.dtype))
 
-    def _log_partition(self, effort: int) -> Estimated:
+    def _log_partition(self, effort: int, seed: int) -> Estimated:
         """Log Z of the present parameters: kept, exact where it is cheap, or annealed."""
+        exactly = min(self.weights.shape) <= SMALL
+        place = (0, 0) if exactly else (effort, seed)
         present = [self.weights, self.visible_bias, self.hidden_bias, self.base_bias]
-        if self._cached is not None:
-            kept_effort, kept, log_partition = self._cached
-            same = all(
-                a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
-                for a, b in zip(present, kept, strict=True)
-            )
-            if same and kept_effort == effort:
-                return log_partition
-        if min(self.weights.shape) <= SMALL:
-            exact = self.log_partition_exact()
-            log_partition = Estimated(exact, torch.zeros_like(exact))
-        else:
-            log_partition = self.log_partition(effort, seed=0)
-        self._cached = (effort, [p.detach().clone() for p in present], log_partition)
-        return log_partition
+        if self._cached is None or not all(
+            a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
+            for a, b in zip(present, self._cached[0], strict=True)
+        ):
+            self._cached = ([p.detach().clone() for p in present], {})
+        kept = self._cached[1]
+        if place not in kept:
+            if exactly:
+                exact = self.log_partition_exact()
+                kept[place] = Estimated(exact, torch.zeros_like(exact))
+            else:
+                kept[place] = self.log_partition(effort, seed=seed)
+        return kept[place]
 
     @torch.no_grad()
     def log_partition(
