@@ -365,8 +365,8 @@ def _count_seconds""",
         ),
         (
             "a stale log Z",
-            "if same and kept_effort == effort:",
-            "if kept_effort == effort:",
+            "if self._cached is None or not all(",
+            "if self._cached is None or not any(",
         ),
         (
             "observed units not clamped",
