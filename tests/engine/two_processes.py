@@ -75,7 +75,7 @@ RUNS = {
     ),
     "accumulated": (
         Net,
-        lambda: Descend(plain, Optimiser("sgd", 0.1), batch_size=BATCH, accumulation=2, ema=0.8),
+        lambda: Descend(plain, Optimiser("sgd", 0.02), batch_size=BATCH, accumulation=2, ema=0.8),
     ),
     "chains": (Net, lambda: Descend(Chains(), Optimiser("sgd", 0.01), batch_size=BATCH)),
     "game": (Net, lambda: game(noise=0.0, net=Net.straight, ema=0.8)),

@@ -232,7 +232,9 @@ class _Session:
             reference=reference,
             seed=self.plan.seed,
         )
-        row = finished_row(name, family, recipe, progress, report, memory)
+        row = finished_row(
+            name, family, recipe, progress, report, memory, precision=self.plan.precision
+        )
         row["budget"] = self.plan.budget_name()
         row["seed"] = self.plan.seed
         row["pictures"] = draw_pictures(

@@ -48,7 +48,7 @@ FAMILIES: dict[str, Family] = {
     "diffusion": Family(
         "ddpm",
         "Diffusion",
-        {"channels": (32, 64), "num_blocks": 1, "learning_rate": 4e-3, "ema": 0.99},
+        {"channels": (32, 64), "num_blocks": 1, "batch_size": 64, "ema": 0.995},
         likelihood_effort=20,
         likelihood_examples=1000,
     ),

@@ -1,1 +1,1 @@
-"""Inference."""
+"""Inference: pure functions on tensors."""

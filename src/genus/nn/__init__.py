@@ -1,1 +1,1 @@
-"""Nn."""
+"""Blocks of networks, without probability."""

@@ -1,1 +1,20 @@
-"""Objectives."""
+"""Scalars to minimise, each saying what it asks of a model."""
+
+from genus.objectives.adversarial import CriticLoss, GeneratorLoss, NonSaturating
+from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
+from genus.objectives.denoising import Denoising
+from genus.objectives.likelihood import NegativeLogLikelihood, RandomOrder
+from genus.objectives.variational import EvidenceLowerBound, ImportanceWeighted
+
+__all__ = [
+    "ContrastiveDivergence",
+    "CriticLoss",
+    "Denoising",
+    "EvidenceLowerBound",
+    "GeneratorLoss",
+    "ImportanceWeighted",
+    "NegativeLogLikelihood",
+    "NonSaturating",
+    "PersistentContrastiveDivergence",
+    "RandomOrder",
+]

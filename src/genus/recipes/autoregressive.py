@@ -49,7 +49,7 @@ def pixelcnn(
     conditional: bool = False,
     learning_rate: float = 4e-3,
     clip: float | None = 200.0,
-    batch_size: int = 16,
+    batch_size: int = 32,
 ) -> Recipe:
     """A gated PixelCNN by maximum likelihood."""
     need_discrete(data, "pixelcnn")

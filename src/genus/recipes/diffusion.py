@@ -26,7 +26,7 @@ def ddpm(
     sampling_steps: int | None = None,
     conditional: bool = False,
     guidance: float = 1.0,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 4e-3,
     ema: float | None = 0.999,
     batch_size: int = 128,
 ) -> Recipe:
