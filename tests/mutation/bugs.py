@@ -180,10 +180,10 @@ BUGS = [
             """        clock = time.perf_counter()
 
 
-def _count_seconds""",
+def _wait_for_device""",
             """
 
-def _count_seconds""",
+def _wait_for_device""",
         ),
         (
             "losses never looked at",
