@@ -14,7 +14,7 @@ import genus
 from genus import data
 from genus.compare import FAMILIES, compare
 from genus.compare.families import chosen
-from genus.compare.plan import parse_budget
+from genus.compare.plan import Plan, parse_budget
 from genus.engine import Budget, checkpoint
 from genus.evaluation import Effort
 
@@ -257,6 +257,18 @@ def test_budgets(text, budget) -> None:
 def test_bad_budgets_are_refused(text) -> None:
     with pytest.raises(ValueError, match="budget must be"):
         parse_budget(text)
+
+
+def test_what_the_loader_was_asked_is_part_of_a_plan() -> None:
+    digits = data.load("digits")
+    plans = [
+        Plan("photos/", None, 9, 0, "cpu", "float32", {}, loading=options)
+        for options in (None, {}, {"resize": 8}, {"resize": (8, 9)})
+    ]
+    prints = [plan.fingerprint("vae", {}, digits) for plan in plans]
+    assert prints[0] == prints[1]
+    assert prints[2]["loading"] == {"resize": 8}
+    assert prints[3]["loading"] == {"resize": [8, 9]}
 
 
 def test_bad_input_is_refused_before_anything_is_written(tmp_path: Path) -> None:

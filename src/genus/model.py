@@ -141,6 +141,8 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
         """
         if epochs is not None and budget is not None:
             raise ValueError("give budget or epochs, not both")
+        if budget is not None and not isinstance(budget, Budget):
+            raise ValueError(f"budget must be such as genus.Budget(seconds=60), got {budget!r}")
         if epochs is not None:
             budget = Budget(epochs=epochs)
         source = self._source(data, condition)

@@ -127,6 +127,7 @@ def test_train_prints_the_folder_and_what_comes_next(capfd):
     page = run(capfd, *arguments)
     assert "runs/made@digits" in page
     assert "genus evaluate runs/made@digits" in page
+    assert "genus complete runs/made@digits --mask left" in page
     assert genus.load("runs/made@digits").config["hidden"] == (9,)
 
 
@@ -184,6 +185,32 @@ def test_complete_draws_triples_as_a_picture_and_takes_a_file(capfd, runs):
     np.save("mine.npy", x.numpy())
     run(capfd, "complete", runs / "made", "--input", "mine.npy", "--out", "c.npy")
     assert np.load("c.npy").shape == (2, 1, 8, 8)
+
+
+def test_tables_are_completed_without_a_mask_being_named(capfd):
+    np.save("own.npy", np.random.default_rng(0).normal(size=(60, 4)))
+    page = run(capfd, "train", "ppca", "--data", "own.npy", "--set", "num_components=2")
+    assert "genus complete runs/ppca@own --mask random" in page
+    said = run_json(capfd, "complete", "runs/ppca@own")
+    assert (said["mask"], said["file"]) == ("random", "runs/ppca@own/completed.npy")
+
+
+def test_other_data_are_loaded_as_asked(capfd, runs, folder):
+    rng = np.random.default_rng(0)
+    for n in range(100):
+        (folder / "own").mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (11, 9), np.uint8)).save(f"own/{n}.png")
+    train = ("train", "made", "--set", "hidden=9", "--budget", "2steps", "--out", "r")
+    run(capfd, *train, "--data", "own", "--load", "resize=8")
+    for n in range(100):
+        (folder / "larger").mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (14, 13), np.uint8)).save(f"larger/{n}.png")
+    larger = ("--data", "larger", "--load", "resize=8")
+    said = run_json(capfd, "complete", "r", *larger, "-n", "2", "--out", "c.npy")
+    assert np.load(said["file"]).shape == (2, 1, 8, 8)
+    record = run_json(capfd, "evaluate", "r", *larger, "--seconds", "0.2", "-n", "6")
+    assert record["command"].startswith("genus evaluate r -n 6 --seconds 0.2 --seed 0")
+    assert record["command"].endswith("--data larger --load resize=8")
 
 
 def test_a_model_that_cannot_complete_says_so(capfd, runs):

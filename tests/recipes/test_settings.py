@@ -5,9 +5,11 @@ from typing import Literal
 import pytest
 
 from genus.engine import Budget
-from genus.recipes.budgets import describe_budget, parse_budget
+from genus.models.linear import PPCA
+from genus.recipes.budgets import describe_budget, parse_budget, parse_budget_or_examples
 from genus.recipes.recipe import Entry
 from genus.recipes.settings import check_settings, nearest, parse_settings
+from genus.spaces import Real
 
 
 def cook(
@@ -110,11 +112,21 @@ def test_nearest_is_silent_where_nothing_is_near():
 def test_budgets_as_people_write_them(text, budget):
     assert parse_budget(text) == budget
     assert parse_budget(describe_budget(budget)) == budget
+    assert parse_budget_or_examples(text) == budget
+    assert parse_budget_or_examples("600 examples") == 600
 
 
 @pytest.mark.parametrize(
     "text", ["0s", "0", "0steps", "-3s", "60", "soon", "", "1.5steps", "infs", "nans", "5 parsecs"]
 )
 def test_no_budgets(text):
-    with pytest.raises(ValueError, match="budget"):
-        parse_budget(text)
+    for parse in (parse_budget, parse_budget_or_examples):
+        with pytest.raises(ValueError, match="the budget must be"):
+            parse(text)
+    with pytest.raises(ValueError, match="the budget must be a number and its unit"):
+        parse_budget("600 examples")
+
+
+def test_a_model_takes_no_budget_in_words():
+    with pytest.raises(ValueError, match=r"genus\.Budget\(seconds=60\)"):
+        PPCA(Real((3,)), 2).fit([[1.0, 2.0, 3.0]], budget="60s")

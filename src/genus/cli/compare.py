@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from genus.cli.options import Device, Json, Seed, View
+from genus.cli.options import Device, Json, Loading, Seed, View
 from genus.cli.output import print_json
 
 __all__ = ["command"]
@@ -20,9 +20,10 @@ def command(
         str, tyro.conf.arg(metavar="A,B,...", help="Families, in order of the table.")
     ] = ALL,
     budget: Annotated[
-        str, tyro.conf.arg(help="Of each family: 60s, 5m, 3epochs, 60000examples.")
+        str, tyro.conf.arg(help="Of each family: 60s, 5m, 1000steps, 3epochs, 60000examples.")
     ] = "60s",
     view: View = None,
+    loading: Loading = (),
     out: Annotated[str, tyro.conf.arg(metavar="DIR", help="Folder of the report.")] = "report",
     seed: Seed = 0,
     device: Device = "auto",
@@ -39,6 +40,7 @@ def command(
         models: the families.
         budget: of each family.
         view: of images.
+        loading: options for the loader of your own data.
         out: folder of the report.
         seed: of everything random.
         device: where to train.
@@ -46,12 +48,14 @@ def command(
         json: print the rows as JSON; the table then goes to standard error.
     """
     from genus.compare import compare
+    from genus.recipes.settings import parse_loading
 
     done = compare(
         data,
         models,
         budget=budget,
         view=view,
+        loading=parse_loading(loading),
         out=out,
         seed=seed,
         device=device,

@@ -3,35 +3,52 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 import tyro
 from torch import Tensor
 
-from genus.cli.options import Data, Device, Json, RunPath, Seed, View
+from genus.cli.options import Data, Device, Json, Loading, RunPath, Seed, View
 from genus.cli.output import print_json, say
-from genus.cli.sample import Number, Out, out_path
+from genus.cli.sample import Number, out_path
 from genus.data import Dataset
+from genus.data.arrays import open_array
 from genus.engine import checkpoint
 from genus.engine.loop import resolve_device
 from genus.model import Completes
 from genus.recipes.pictures import grid, png, save_samples
 from genus.recipes.runs import RunFolder, open_run
+from genus.recipes.settings import parse_loading
 from genus.spaces import Space
 
-__all__ = ["MASKS", "command", "observed_under"]
+__all__ = ["MASKS", "command", "default_mask", "observed_under"]
 
 Mask = Literal["left", "right", "top", "bottom", "centre", "random"]
 MASKS: tuple[Mask, ...] = ("left", "right", "top", "bottom", "centre", "random")
 GREY = 128
 
+Out = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="FILE",
+        help=".png, .npy or .npz; by default RUN/completed.png, or .npy for other than images.",
+        help_behavior_hint="",
+    ),
+]
+
 
 def command(
     run: RunPath,
-    mask: Annotated[Mask, tyro.conf.arg(help="The part that is hidden.")] = "left",
+    mask: Annotated[
+        Mask | None,
+        tyro.conf.arg(
+            help="The part that is hidden: left for images and random for all else by default.",
+            help_behavior_hint="",
+        ),
+    ] = None,
     n: Number = 16,
     data: Data = None,
     view: View = None,
+    loading: Loading = (),
     input: Annotated[
         str | None,
         tyro.conf.arg(
@@ -54,6 +71,7 @@ def command(
         n: how many.
         data: whose test part is completed; the data of the run by default.
         view: of images.
+        loading: options for the loader of --data.
         input: an array of data of the model's space.
         out: the file to write.
         seed: of the draws.
@@ -66,7 +84,10 @@ def command(
         raise ValueError(
             f"a {type(model).__name__} cannot complete; `genus list` shows which models can"
         )
-    known = opened.data(data, view=view) if input is None or data or _describes(opened) else None
+    mask = mask or default_mask(model.space)
+    options = parse_loading(loading)
+    needed = input is None or data or options or _describes(opened)
+    known = opened.data(data, view=view, loading=options) if needed else None
     x, labels = _inputs(opened, known, input, n)
     observed = observed_under(mask, model.space, len(x), seed)
     path = out_path(opened, known, out, "completed")
@@ -76,6 +97,11 @@ def command(
         print_json({"file": str(path), "num_examples": len(x), "mask": mask, "seed": seed})
     else:
         say(f"{len(x)} completions ({mask} hidden) in {path}")
+
+
+def default_mask(space: Space) -> Mask:
+    """The left half of images; of data without sides a random half."""
+    return "left" if len(space.shape) == 3 else "random"
 
 
 def observed_under(mask: Mask, space: Space, n: int, seed: int) -> Tensor:
@@ -120,10 +146,7 @@ def _inputs(
     if file is not None:
         if opened.model.condition is not None:
             raise ValueError("--input has no labels, but the model is conditional; use --data")
-        try:
-            array = np.load(Path(file), allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{file} is no .npy array: {error}") from error
+        array = open_array(Path(file))
         return opened.model.space.check(array, str(file), like=opened.model.example)[:n], None
     assert data is not None
     x = data.materialise("test", n)

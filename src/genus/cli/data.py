@@ -9,6 +9,7 @@ import tyro
 from genus import data as datasets
 from genus.cli.options import Json, Loading, View
 from genus.cli.output import console, count, print_json, print_table, say
+from genus.cli.sample import check_target
 from genus.data import Dataset
 from genus.recipes.pictures import save_samples
 from genus.recipes.settings import parse_loading
@@ -50,6 +51,8 @@ def command(
         _list(json)
         return
     dataset = datasets.load(name, view=view, **parse_loading(loading))  # type: ignore[arg-type]
+    if picture is not None:
+        check_target(Path(picture), dataset, "--picture")
     described = _describe(dataset)
     if picture is not None:
         save_samples(Path(picture), dataset.materialise("test", SHOWN), dataset)

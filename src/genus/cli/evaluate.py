@@ -1,11 +1,12 @@
 """``genus evaluate``: asks a trained model everything that its type can answer."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from genus.cli.options import Data, Device, Json, RunPath, Seed, View
+from genus.cli.options import Data, Device, Json, Loading, RunPath, Seed, View
 from genus.cli.output import console, print_json, print_table, progress_console
 from genus.data import Dataset
 from genus.engine import checkpoint
@@ -13,6 +14,7 @@ from genus.engine.loop import resolve_device
 from genus.evaluation import Effort, Figure, Reference, Report, choose_features, evaluate
 from genus.recipes.results import metrics_of, results_of, write_results
 from genus.recipes.runs import RunFolder, open_run
+from genus.recipes.settings import parse_loading
 from genus.spaces import Pixels
 
 __all__ = ["command", "judge"]
@@ -28,6 +30,10 @@ EffortOption = Annotated[
         help_behavior_hint="",
     ),
 ]
+Seconds = Annotated[
+    float,
+    tyro.conf.arg(help="About the most for the likelihood, and again for drawing the samples."),
+]
 Results = Annotated[
     str | None,
     tyro.conf.arg(metavar="DIR", help="Also write DIR/RECIPE.json.", help_behavior_hint=""),
@@ -38,9 +44,10 @@ def command(
     run: RunPath,
     data: Data = None,
     view: View = None,
+    loading: Loading = (),
     n: Number = 2000,
     effort: EffortOption = None,
-    seconds: float = 60.0,
+    seconds: Seconds = 60.0,
     seed: Seed = 0,
     device: Device = "auto",
     results: Results = None,
@@ -54,6 +61,7 @@ def command(
         run: folder of a run.
         data: other data of the same space.
         view: of images.
+        loading: options for the loader of --data.
         n: test examples for the likelihood.
         effort: behind a bound or an estimate.
         seconds: at most about this long for the likelihood, and again for the samples.
@@ -62,8 +70,9 @@ def command(
         results: also write the figures to this folder.
         json: print the figures as JSON.
     """
-    if n < 1 or not seconds > 0 or (effort is not None and effort < 1):
-        raise ValueError(f"-n, --effort and --seconds must be positive: {n}, {effort}, {seconds}")
+    for name, number in (("-n", n), ("--effort", effort), ("--seconds", seconds)):
+        if number is not None and not number > 0:
+            raise ValueError(f"{name} must be positive, got {number}")
     opened = open_run(run, device=str(resolve_device(device)))
     spend = Effort(
         likelihood_examples=n,
@@ -71,7 +80,8 @@ def command(
         likelihood_seconds=seconds,
         sample_seconds=seconds,
     )
-    record, report = judge(opened, data, view, spend, seed)
+    record, report = judge(opened, data, view, spend, seed, loading)
+    record["command"] += "" if device == "auto" else f" --device {device}"
     if data is None and view is None:
         checkpoint.write_json(opened.path / "evaluation.json", record)
     if results is not None:
@@ -83,18 +93,27 @@ def command(
 
 
 def judge(
-    opened: RunFolder, data: str | None, view: str | None, spend: Effort, seed: int
+    opened: RunFolder,
+    data: str | None,
+    view: str | None,
+    spend: Effort,
+    seed: int,
+    loading: tuple[str, ...] = (),
 ) -> tuple[dict[str, Any], Report]:
     """The record and the report of a run."""
-    chosen = opened.data(data, view=view)
+    chosen = opened.data(data, view=view, loading=parse_loading(loading))
     progress_console().print(f"evaluating {opened.path} on {chosen.name} ...", style="dim")
     features = choose_features(_finest(chosen), seed=seed, folder=opened.path)
     reference = None if features is None else Reference(chosen, features)
     report = evaluate(opened.model, chosen, effort=spend, reference=reference, seed=seed)
-    command = f"genus evaluate {opened.path} -n {spend.likelihood_examples} --seed {seed}"
-    for key, value in (("data", data), ("view", view)):
-        command += "" if value is None else f" --{key} {value}"
-    return results_of(opened, report, command, chosen), report
+    command = ["genus", "evaluate", str(opened.path), "-n", str(spend.likelihood_examples)]
+    command += ["--seconds", f"{spend.likelihood_seconds:g}", "--seed", str(seed)]
+    given = {"effort": spend.likelihood_effort, "data": data, "view": view}
+    for key, value in given.items():
+        command += [] if value is None else [f"--{key}", str(value)]
+    for option in loading:
+        command += ["--load", option]
+    return results_of(opened, report, shlex.join(command), chosen), report
 
 
 def _finest(data: Dataset) -> Dataset:

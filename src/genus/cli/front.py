@@ -29,7 +29,7 @@ COMMANDS: dict[str, Command] = {
 _EXAMPLES = (
     ("genus compare --data mnist --budget 60s", "seven families, one table, one page"),
     ("genus train vae --budget 60s", "writes runs/vae"),
-    ("genus train vae --data photos/", "your own images"),
+    ("genus train vae --data photos/", "your own images; writes runs/vae@photos"),
     ("genus sample runs/vae -n 64", "a picture of 64 draws"),
     ("genus complete runs/vae --mask left", "what was hidden, drawn"),
 )

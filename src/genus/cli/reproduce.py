@@ -1,6 +1,7 @@
 """``genus reproduce``: a recipe at its full budget, judged and recorded."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -61,7 +62,14 @@ def command(
         likelihood_examples=n, likelihood_seconds=3600.0, samples=10_000, sample_seconds=600.0
     )
     record, _ = judge(opened, None, None, spend, seed)
-    record["command"] = f"genus reproduce {recipe} --seed {seed}"
+    command = ["genus", "reproduce", recipe, "--seed", str(seed)]
+    for setting in settings:
+        command += ["--set", setting]
+    given = {"budget": budget, "num": None if n == ALL else n, "out": out}
+    given["device"] = None if device == "auto" else device
+    for key, value in given.items():
+        command += [] if value is None else [f"--{key}", str(value)]
+    record["command"] = shlex.join(command)
     path = write_results(Path(results), record)
     if json:
         print_json(record)

@@ -15,7 +15,7 @@ from genus.recipes.pictures import check_kind, save_samples
 from genus.recipes.running import labels_for
 from genus.recipes.runs import RunFolder, open_run
 
-__all__ = ["command", "condition_for", "shown_data"]
+__all__ = ["check_target", "command", "condition_for", "out_path", "shown_data"]
 
 Condition = Annotated[
     str | None,
@@ -30,7 +30,7 @@ Out = Annotated[
     str | None,
     tyro.conf.arg(
         metavar="FILE",
-        help=".png, .npy or .npz; RUN/samples.png by default.",
+        help=".png, .npy or .npz; by default RUN/samples.png, or .npy for other than images.",
         help_behavior_hint="",
     ),
 ]
@@ -77,10 +77,15 @@ def out_path(opened: RunFolder, data: Dataset | None, out: str | None, stem: str
     """Where to write, checked before any work is done."""
     picture = data is not None and data.kind == "image"
     path = opened.path / f"{stem}.{'png' if picture else 'npy'}" if out is None else Path(out)
-    check_kind(path, data)
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} to write {path.name} into")
+    check_target(path, data)
     return path
+
+
+def check_target(path: Path, data: Dataset | None, option: str = "--out") -> None:
+    """Raises ValueError where samples could not be written to this path."""
+    check_kind(path, data, option)
+    if not path.parent.is_dir():
+        raise ValueError(f"{option}: there is no folder {path.parent} to write {path.name} into")
 
 
 def condition_for(model: Model, text: str | None, n: int) -> torch.Tensor | None:

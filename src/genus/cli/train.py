@@ -1,6 +1,7 @@
 """``genus train``: a recipe into a run folder."""
 
 import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,12 +9,14 @@ from typing import Annotated, Literal
 import tyro
 
 from genus import recipes
+from genus.cli.complete import default_mask
 from genus.cli.options import Data, Device, Folder, Loading, Seed, View
 from genus.cli.output import console, count, progress_console
 from genus.engine import Budget, Progress, checkpoint
 from genus.engine.loop import resolve_device
+from genus.model import Completes
 from genus.recipes.budgets import describe_budget, parse_budget
-from genus.recipes.running import check_folder
+from genus.recipes.running import check_folder, check_writable
 from genus.recipes.runs import is_first_process
 
 __all__ = ["command", "default_folder", "prepare"]
@@ -42,7 +45,7 @@ BudgetText = Annotated[
     ),
 ]
 Epochs = Annotated[
-    float | None,
+    str | None,
     tyro.conf.arg(metavar="N", help="Short for --budget Nepochs.", help_behavior_hint=""),
 ]
 
@@ -61,7 +64,7 @@ def command(
     out: Folder = None,
     resume: bool = False,
 ) -> None:
-    """Trains a recipe into a run folder, runs/RECIPE by default.
+    """Trains a recipe into a run folder, runs/RECIPE or with --data runs/RECIPE@DATA by default.
 
     A run that is stopped in any way goes on with --resume where it stood.
 
@@ -81,11 +84,17 @@ def command(
     """
     folder = Path(out) if out is not None else default_folder(recipe, data)
     limit = _limit(budget, epochs)
+    if resume and not (folder / "config.json").exists():
+        raise ValueError(
+            f"there is nothing to resume in {folder}; begin without --resume, or name the folder "
+            "of the run with --out"
+        )
     built = prepare(recipe, data, view, settings, seed, loading)
     kept = limit or (_kept_budget(folder) if resume else None) or built.budget
     built = dataclasses.replace(built, budget=kept)
     resolve_device(device)
     check_folder(built, folder, resume=resume, precision=precision)
+    check_writable(folder)
     started = time.perf_counter()
     label = f"{recipe} on {built.data.base.name}"
     if is_first_process():
@@ -102,7 +111,7 @@ def command(
         label=label,
     )
     if is_first_process():
-        _conclude(folder, progress, time.perf_counter() - started)
+        _conclude(built, folder, progress, time.perf_counter() - started)
 
 
 def prepare(
@@ -134,11 +143,17 @@ def default_folder(recipe: str, data: str | None) -> Path:
     return Path("runs") / name
 
 
-def _limit(budget: str | None, epochs: float | None) -> Budget | None:
+def _limit(budget: str | None, epochs: str | None) -> Budget | None:
     if budget is not None and epochs is not None:
         raise ValueError("give --budget or --epochs, not both")
     if epochs is not None:
-        return Budget(epochs=epochs)
+        try:
+            number = float(epochs)
+        except ValueError:
+            number = math.inf
+        if math.isinf(number):
+            raise ValueError(f"--epochs must be a number such as 3 or 0.5, got {epochs!r}")
+        return Budget(epochs=number)
     return None if budget is None else parse_budget(budget)
 
 
@@ -150,7 +165,7 @@ def _kept_budget(folder: Path) -> Budget | None:
     return None if kept is None else Budget(**kept)
 
 
-def _conclude(folder: Path, progress: Progress, seconds: float) -> None:
+def _conclude(built: recipes.Recipe, folder: Path, progress: Progress, seconds: float) -> None:
     rate = progress.examples / max(progress.seconds, 1e-9)
     page = console()
     page.print(
@@ -158,6 +173,8 @@ def _conclude(folder: Path, progress: Progress, seconds: float) -> None:
         f"{count(rate)} examples/s, {seconds:.1f} s"
     )
     page.print(f"{folder}", markup=False, soft_wrap=True)
-    for verb in ("evaluate", "sample", "complete"):
-        extra = " -n 64" if verb == "sample" else ""
-        page.print(f"  genus {verb} {folder}{extra}", markup=False, style="dim", soft_wrap=True)
+    following = [f"evaluate {folder}", f"sample {folder} -n 64"]
+    if isinstance(built.model, Completes):
+        following.append(f"complete {folder} --mask {default_mask(built.model.space)}")
+    for line in following:
+        page.print(f"  genus {line}", markup=False, style="dim", soft_wrap=True)

@@ -73,6 +73,7 @@ def compare(
     out: str | Path = "report",
     seed: int = 0,
     view: str | None = None,
+    loading: Mapping[str, Any] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "auto",
     precision: Precision = "auto",
@@ -94,6 +95,7 @@ def compare(
         seed: of everything.
         view: of the data, for all families; by default that of the data set, in which all are
             judged, though a GAN learns from grey levels.
+        loading: options for the loader where data are a name or path, such as ``resize``.
         settings: of recipes by family, beside the families' own.
         device: "auto" takes a GPU where there is one.
         precision: "float32", "bf16", or "auto" for bf16 where the hardware is made for it.
@@ -111,8 +113,10 @@ def compare(
     for name in given:
         if name not in names:
             raise ValueError(f"settings are given for {name!r}, which does not take part")
+    if loading and isinstance(data, Dataset):
+        raise ValueError("loading goes with the name or path of data, not with a data set")
     precision = resolve_precision(precision, resolve_device(device))
-    plan = Plan(data, view, parse_budget(budget), seed, device, precision, given, effort)
+    plan = Plan(data, view, parse_budget(budget), seed, device, precision, given, effort, loading)
     session = _Session(plan, names, Path(out), GrowingTable(console))
     return session.run()
 
@@ -162,7 +166,8 @@ class _Session:
         if self.data is None:
             given = self.plan.data
             view = cast(View | None, self.plan.view)
-            self.data = given if isinstance(given, Dataset) else load(given, view=view)
+            options = dict(self.plan.loading or {})
+            self.data = given if isinstance(given, Dataset) else load(given, view=view, **options)
         return self.data
 
     def _unfinished(self, name: str, reason: str) -> dict[str, Any]:
@@ -202,7 +207,8 @@ class _Session:
         budget = self.plan.budget_for(recipe.data.train.num_examples)
         fingerprint = self.plan.fingerprint(family.recipe, settings, recipe.data)
         fingerprint["effort"] = asdict(_effort(family, self.plan))
-        return replace(recipe, budget=budget), json.loads(json.dumps(fingerprint))
+        recipe = replace(recipe, budget=budget, loading=dict(self.plan.loading or {}))
+        return recipe, json.loads(json.dumps(fingerprint))
 
     def _train_and_judge(
         self, name: str, family: Family, recipe: Recipe, folder: Path

@@ -1,7 +1,6 @@
 """What a comparison was asked to do, so that a second call knows what is done already."""
 
-import math
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,10 @@ from typing import Any
 from genus.data import Dataset
 from genus.engine import Budget
 from genus.evaluation import Effort
+from genus.recipes import budgets
 from genus.version import __version__
 
 __all__ = ["Plan", "parse_budget"]
-
-_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Plan:
         precision: "float32" or "bf16".
         settings: of recipes, by family, beside those of the families' own.
         effort: of each evaluation; None lets the budget decide.
+        loading: options for the loader of the data.
     """
 
     data: str | Path | Dataset
@@ -39,6 +38,7 @@ class Plan:
     precision: Any
     settings: dict[str, dict[str, Any]]
     effort: Effort | None = None
+    loading: Mapping[str, Any] | None = None
 
     def data_name(self) -> str:
         """What a reader calls the data."""
@@ -48,14 +48,7 @@ class Plan:
         """What a reader calls the budget."""
         if isinstance(self.budget, int):
             return f"{self.budget:,} examples"
-        parts = []
-        if self.budget.seconds is not None:
-            parts.append(f"{self.budget.seconds:g} s")
-        if self.budget.epochs is not None:
-            parts.append(f"{self.budget.epochs:g} epochs")
-        if self.budget.steps is not None:
-            parts.append(f"{self.budget.steps} steps")
-        return " or ".join(parts)
+        return budgets.describe_budget(self.budget)
 
     def budget_for(self, num_examples: int) -> Budget:
         """The budget of a run over a training set of this size."""
@@ -68,7 +61,7 @@ class Plan:
         budget: Any = self.budget
         if isinstance(budget, Budget):
             budget = [budget.epochs, budget.steps, budget.seconds]
-        return {
+        found = {
             "version": __version__,
             "recipe": recipe,
             "settings": {name: _plain(value) for name, value in sorted(settings.items())},
@@ -81,6 +74,8 @@ class Plan:
             "device": str(self.device),
             "precision": self.precision,
         }
+        loading = {name: _plain(value) for name, value in sorted((self.loading or {}).items())}
+        return {**found, "loading": loading} if loading else found
 
 
 def parse_budget(budget: str | int | float | Budget) -> Budget | int:
@@ -91,25 +86,13 @@ def parse_budget(budget: str | int | float | Budget) -> Budget | int:
     Raises:
         ValueError: where it is none of these, or not positive.
     """
-    wanted = "budget must be like '60s', '5m', '3 epochs', '500 steps' or '60000 examples'"
     if isinstance(budget, Budget):
         return budget
     if isinstance(budget, bool) or not isinstance(budget, int | str):
-        raise ValueError(f"{wanted}, got {budget!r}")
-    text = f"{budget} examples" if isinstance(budget, int) else budget.strip().lower()
-    match = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([a-z]+)", text)
-    if match is None:
-        raise ValueError(f"{wanted}, got {budget!r}")
-    number, unit = float(match[1]), match[2]
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{wanted} and positive, got {budget!r}")
-    if unit in _UNITS:
-        return Budget(seconds=number * _UNITS[unit])
-    if unit in ("epoch", "epochs"):
-        return Budget(epochs=number)
-    if unit in ("step", "steps", "example", "examples") and number == int(number):
-        return Budget(steps=int(number)) if unit.startswith("step") else int(number)
-    raise ValueError(f"{wanted}, got {budget!r}")
+        raise ValueError(f"the budget must be a text such as '60s' or a number, got {budget!r}")
+    return budgets.parse_budget_or_examples(
+        f"{budget}examples" if isinstance(budget, int) else budget
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ from genus.data.steps import Floats
 from genus.data.stores import Conversion, Mapped
 from genus.spaces import Binary, Categorical, Pixels, Real, Space
 
-__all__ = ["Channels", "array_file", "from_array"]
+__all__ = ["Channels", "array_file", "from_array", "open_array"]
 
 Channels = Literal["first", "last"]
 COLOURS = (1, 3, 4)
@@ -60,9 +60,9 @@ def array_file(
     if path.suffix.lower() == ".npz":
         x, y = _from_archive(path, limit)
     else:
-        x, y = _opened(path, mapped=True), None
+        x, y = open_array(path, mapped=True), None
     if labels is not None:
-        y = labels if isinstance(labels, np.ndarray) else _opened(Path(labels), mapped=False)
+        y = labels if isinstance(labels, np.ndarray) else open_array(Path(labels))
     return from_array(
         x,
         y,
@@ -181,7 +181,10 @@ def _layout(shape: tuple[int, ...], channels: Channels | None, origin: str) -> L
     if channels is not None:
         return channels
     if first and last:
-        raise ValueError(f"{origin} has shape {shape}: give channels='first' or channels='last'")
+        raise ValueError(
+            f"{origin} has shape {shape}; give --load channels=first or channels=last (in "
+            "Python channels='first' or channels='last')"
+        )
     return "first" if first else "last" if last else "plain"
 
 
@@ -243,11 +246,26 @@ def _labels(labels: Any, n: int, origin: str) -> tuple[Tensor | None, tuple[str,
     return y, tuple(str(number) for number in range(int(y.max()) + 1))
 
 
-def _opened(path: Path, *, mapped: bool) -> np.ndarray:
+def open_array(path: Path, *, mapped: bool = False) -> np.ndarray:
+    """The array in a ``.npy`` file.
+
+    Raises:
+        ValueError: where there is none, or it holds Python objects.
+    """
     try:
-        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"cannot read {path} as an array: {error}") from error
+        raise ValueError(f"cannot read {path} as an array: {_fault(error)}") from error
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"cannot read {path} as an array: it is an archive; store one as .npy")
+    return found
+
+
+def _fault(error: Exception) -> str:
+    """NumPy advises to unpickle objects from any file; that would run what a stranger wrote."""
+    if "pickle" in str(error) or "Python objects" in str(error):
+        return "it holds Python objects or no array at all; store numbers with numpy.save"
+    return str(error)
 
 
 def _from_archive(path: Path, limit: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -267,4 +285,4 @@ def _from_archive(path: Path, limit: int) -> tuple[np.ndarray, np.ndarray | None
             y = [name for name in LABEL_NAMES if name in names]
             return stored[x[0]], stored[y[0]] if y else None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
+        raise ValueError(f"cannot read {path}: {_fault(error)}") from error

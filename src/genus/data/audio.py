@@ -107,7 +107,8 @@ class Decoder:
         if self.crop is None and len(sound) != self.length:
             raise ValueError(
                 f"recordings differ in length: {self.example} has {self.length} samples, {path} "
-                f"{len(sound)}; give length=... to crop longer and pad shorter ones"
+                f"{len(sound)}; give --load length={self.length} "
+                f"(in Python length={self.length}) to crop longer and pad shorter ones"
             )
         start = max(0, len(sound) - self.length) // 2 if self.crop == "centre" else 0
         fitted = torch.zeros(self.length)

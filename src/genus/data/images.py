@@ -23,6 +23,7 @@ SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
 MOST_PROBES = 1000
+CHANNELS = "give --load channels=3 or channels=1 (in Python channels=3 or channels=1)"
 GREY_MODES = ("1", "L", "LA")
 DEEP_MODES = ("I", "F")
 FAULTS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -112,11 +113,11 @@ class Decoder:
     def _levels(self, image: Image.Image, path: Path) -> np.ndarray:
         height, width = self.size
         if self.mode == "L" and not self.converts and image.mode not in GREY_MODES:
-            raise ValueError(f"{path} is in colour, others are grey; give channels=3 or channels=1")
+            raise ValueError(f"{path} is in colour, others are grey; {CHANNELS}")
         if not self.scales and image.size != (width, height):
             raise ValueError(
                 f"{path} is {image.height}×{image.width}, others are {height}×{width}; "
-                f"give resize={min(self.size)}"
+                f"{resize_hint(min(self.size))}"
             )
         converted = image.convert(self.mode)
         if self.scales and image.size != (width, height):
@@ -150,6 +151,14 @@ def _size(resize: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return size[0], size[1]
 
 
+def resize_hint(side: int) -> str:
+    """What to type so that images have one size."""
+    return (
+        f"give --load resize={side} (in Python resize={side}), or a height and width, to crop and "
+        "scale them all"
+    )
+
+
 def _probe(
     listings: list[Listing], resized: tuple[int, int] | None
 ) -> tuple[tuple[int, int], bool]:
@@ -169,8 +178,7 @@ def _probe(
             elif size != first[1] and resized is None:
                 raise ValueError(
                     f"images differ in size: {first[0]} is {first[1][0]}×{first[1][1]}, "
-                    f"{path} is {size[0]}×{size[1]}; give resize={min(*size, *first[1])} "
-                    "(or a height and width) to crop and scale them all"
+                    f"{path} is {size[0]}×{size[1]}; {resize_hint(min(*size, *first[1]))}"
                 )
     assert first is not None
     return resized or first[1], grey

@@ -147,10 +147,10 @@ def _path(name: str) -> Path:
     if "/" in name or "\\" in name or path.suffix:
         raise ValueError(f"there is no file or folder {name}; check the path")
     near = difflib.get_close_matches(name, ENTRIES, 1, 0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"no data set is called {name!r}; {hint}There are {', '.join(ENTRIES)}, or give the path "
-        "of a folder, .npy, .npz, .csv or .txt file"
+        f"no data set is called {name!r}{hint} (data sets: {', '.join(ENTRIES)}; or give the path "
+        "of a folder, .npy, .npz, .csv or .txt file)"
     )
 
 
@@ -204,5 +204,5 @@ def _call(name: str, loader: Loader, options: dict[str, Any]) -> Dataset:
             near = difflib.get_close_matches(option, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             takes = ", ".join(n for n in known if n != "path") or "none"
-            raise ValueError(f"{name} takes no option {option!r}{hint} It takes: {takes}")
+            raise ValueError(f"{name} takes no option {option!r}{hint} (options: {takes})")
     return loader(**options)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 __all__ = ["Files", "cache_folder", "search_path"]
 
@@ -91,13 +92,23 @@ class Files:
         return paths
 
     def _absence(self, searched: Sequence[Path], error: Exception) -> str:
-        reason = " ".join(str(error).split())[:200]
         return (
-            f"{self.name} is not here and could not be downloaded ({reason}). Searched "
-            f"{', '.join(str(path) for path in searched)} for {', '.join(self.checksums)}. "
+            f"{self.name} is not here and could not be downloaded ({self._reason(error)}). "
+            f"Searched {', '.join(str(path) for path in searched)} "
+            f"for {', '.join(self.checksums)}. "
             f"Put these files in a folder {self.name}/ and set GENUS_DATA to its parent, or "
             "connect to the network and try again"
         )
+
+    def _reason(self, error: Exception) -> str:
+        """Why a download failed, without what the libraries below say to each other."""
+        host = urlsplit(self.address or "").netloc
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status is not None:
+            return f"{host} answers {status}"
+        if type(error).__module__.partition(".")[0] in ("requests", "urllib3"):
+            return f"no connection to {host}"
+        return " ".join(str(error).split())[:200]
 
 
 def _existing(folder: Path, name: str) -> Path | None:

@@ -42,6 +42,7 @@ def _sizes(n: int, valid_fraction: float, test_fraction: float) -> list[int]:
     if n - valid - test < 1:
         raise ValueError(
             f"{n} examples cannot be split into train, valid ({valid}) and test ({test}); "
-            "give more examples or smaller valid_fraction and test_fraction"
+            "give more examples, or smaller parts with --load valid_fraction=0.05 "
+            "test_fraction=0.05 (in Python valid_fraction=0.05, test_fraction=0.05)"
         )
     return [n - valid - test, valid, test]

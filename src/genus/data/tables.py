@@ -150,7 +150,8 @@ class Table:
                 if _number(cell) is None:
                     return (
                         self._cell(line, column) + f" holds the text {cell!r} where a number is "
-                        "expected; mend it, or give label_column or columns"
+                        f"expected; mend it, or give --load label_column={self.names[column]} "
+                        f"(in Python label_column={self.names[column]!r}) where it is the label"
                     )
         return None
 
@@ -205,6 +206,7 @@ def _standardised(x: Tensor, train: Tensor, names: list[str]) -> Tensor:
     if constant:
         raise ValueError(
             f"column {names[constant[0]]!r} is constant in the training rows and cannot be "
-            "standardised; leave it out with columns=..."
+            "standardised; leave it out with --load columns=... (in Python columns=...), or give "
+            "--load standardise=no (in Python standardise=False)"
         )
     return (x - mean) / deviation

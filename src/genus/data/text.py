@@ -91,9 +91,11 @@ def text_file(
             _windows(whole[part], length, step) for part, step in zip(rows, strides, strict=True)
         ]
     if not parts or any(part.store.num_examples == 0 for part in parts):
+        shorter = max(1, len(text) // 20)
         raise ValueError(
             f"{path} has {len(text)} characters, too few for a window of {length} in each of "
-            "train, valid and test; give a smaller length"
+            f"train, valid and test; give a smaller length, such as --load length={shorter} "
+            f"(in Python length={shorter})"
         )
     return Dataset(
         name=Path(path).stem,

@@ -301,7 +301,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
         place = torch.device(device)
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {device!r} is not available: {error}") from error
+        raise ValueError(
+            f"device {str(device)!r} is not available here; choose auto, cpu or, with a GPU, cuda"
+        ) from error
     if str(place) == "cuda":
         place = torch.device("cuda", distributed.local_rank())
         torch.cuda.set_device(place)

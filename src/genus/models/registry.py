@@ -52,6 +52,8 @@ def load(
         ValueError: where a file is missing, damaged, or of another class.
     """
     path = Path(folder)
+    if not (path / "config.json").exists():
+        raise ValueError(f"there is no run or model at {path} (no config.json)")
     described = checkpoint.read_json(path / "config.json")
     for key in ("class", "config"):
         if key not in described:

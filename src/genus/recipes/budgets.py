@@ -2,10 +2,11 @@
 
 import math
 import re
+from collections.abc import Mapping
 
 from genus.engine.budget import Budget
 
-__all__ = ["describe_budget", "parse_budget"]
+__all__ = ["describe_budget", "parse_budget", "parse_budget_or_examples"]
 
 _UNITS = {
     "seconds": ("s", "sec", "secs", "second", "seconds"),
@@ -23,28 +24,44 @@ def parse_budget(text: str) -> Budget:
     Raises:
         ValueError: where the text is none, or not positive.
     """
+    return _budget(*_parse(text, _UNITS))
+
+
+def parse_budget_or_examples(text: str) -> Budget | int:
+    """A budget, or from text such as ``60000examples`` a number of training examples.
+
+    Raises:
+        ValueError: where the text is neither, or not positive.
+    """
+    amount, unit = _parse(text, {**_UNITS, "examples": ("example", "examples")})
+    return int(amount) if unit == "examples" else _budget(amount, unit)
+
+
+def _parse(text: str, units: Mapping[str, tuple[str, ...]]) -> tuple[float, str]:
     match = re.fullmatch(r"\s*([-+0-9.eE]*[0-9.])\s*([a-zA-Z]*)\s*", text)
-    unit = None
-    if match:
-        unit = next((u for u, names in _UNITS.items() if match[2].lower() in names), None)
     try:
-        amount = float(match[1]) if match and unit else math.nan
+        amount = float(match[1]) if match else math.nan
     except ValueError:
         amount = math.nan
+    word = match[2].lower() if match else ""
+    unit = next((name for name, words in units.items() if word in words), None)
+    if amount <= 0 and (unit is not None or not word):
+        raise ValueError(f"the budget must be positive, got {text!r}")
     if unit is None or not math.isfinite(amount):
+        more = ", 3epochs or 60000examples" if "examples" in units else " or 3epochs"
         raise ValueError(
-            f"a budget looks like 60s, 5m, 1000steps or 3epochs (a number and its unit), "
+            f"the budget must be a number and its unit, such as 60s, 5m, 1000steps{more}, "
             f"got {text!r}"
         )
-    if amount <= 0:
-        raise ValueError(f"the budget must be positive, got {text!r}")
+    if unit in ("steps", "examples") and amount != int(amount):
+        raise ValueError(f"the budget must be a whole number of {unit}, got {text!r}")
+    return amount, unit
+
+
+def _budget(amount: float, unit: str) -> Budget:
     if unit in _SECONDS:
         return Budget(seconds=amount * _SECONDS[unit])
-    if unit == "epochs":
-        return Budget(epochs=amount)
-    if amount != int(amount):
-        raise ValueError(f"a budget in steps is a whole number, got {text!r}")
-    return Budget(steps=int(amount))
+    return Budget(epochs=amount) if unit == "epochs" else Budget(steps=int(amount))
 
 
 def describe_budget(budget: Budget) -> str:

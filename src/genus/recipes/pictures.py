@@ -49,13 +49,13 @@ def png(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def check_kind(path: Path, data: Dataset | None) -> None:
+def check_kind(path: Path, data: Dataset | None, option: str = "--out") -> None:
     """Raises ValueError where :func:`save_samples` could not write samples to this path."""
     kind = path.suffix.lower()
     if kind not in KINDS:
-        raise ValueError(f"--out must end in {', '.join(KINDS)}, got {path.name!r}")
+        raise ValueError(f"{option} must end in {', '.join(KINDS)}, got {path.name!r}")
     if kind == ".png" and (data is None or data.kind != "image"):
-        raise ValueError("these data are no pictures; write .npy or .npz instead of .png")
+        raise ValueError(f"{option}: these data are no pictures; write .npy or .npz, not .png")
 
 
 def save_samples(path: Path, samples: Tensor, data: Dataset | None) -> None:

@@ -115,8 +115,9 @@ def write_results(folder: Path, record: dict[str, Any]) -> Path:
 
 def hardware() -> str:
     """What this machine computes with, in a few words."""
+    threads = torch.get_num_threads()
     found = (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+        f"{threads} thread{'' if threads == 1 else 's'}, torch {torch.__version__}"
     )
     return f"{torch.cuda.get_device_name()}, {found}" if torch.cuda.is_available() else found

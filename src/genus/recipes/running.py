@@ -4,6 +4,7 @@ import contextlib
 import math
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from genus.recipes.recipe import Recipe
 from genus.recipes.runs import describe, differences
 from genus.spaces import Categorical
 
-__all__ = ["InterruptedRunError", "check_folder", "labels_for", "train"]
+__all__ = ["InterruptedRunError", "check_folder", "check_writable", "labels_for", "train"]
 
 TRAINING = "training.safetensors"
 
@@ -49,7 +50,8 @@ def train(
 
     The folder then holds ``config.json`` and ``model.safetensors`` (what :func:`genus.load`
     reads), ``training.safetensors`` (what a resume needs), ``log.jsonl`` and ``samples/``.
-    Every file is written whole or not at all. Under ``torchrun`` the first process writes.
+    Every file is written whole or not at all, and a run that fails before its first checkpoint
+    leaves nothing. Under ``torchrun`` the first process writes.
 
     Args:
         recipe: from :func:`genus.recipes.build`.
@@ -79,9 +81,9 @@ def train(
     stop = _Stop(path, writer.write_model)
     saved = Checkpoints(path / TRAINING, seconds=checkpoint_seconds, beside=writer.write_model)
     try:
-        _enter(recipe, path, notes, resume=resume, place=place)
-        going_on = resume and (path / TRAINING).exists()
-        with stop.listening(), _closing(bar):
+        with _nothing_left(path), stop.listening(), _closing(bar):
+            _enter(recipe, path, notes, resume=resume, place=place)
+            going_on = resume and (path / TRAINING).exists()
             return run(
                 recipe.model,
                 recipe.data.train,
@@ -105,6 +107,20 @@ def check_folder(
     problem = _problem(recipe, Path(folder), describe(recipe, precision), resume=resume)
     if problem is not None:
         raise ValueError(problem)
+
+
+def check_writable(folder: str | Path) -> None:
+    """Raises ValueError where no folder could be made there; leaves no trace."""
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.TemporaryDirectory(dir=place, prefix=".genus-"):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"cannot write into {place}: {error.strerror}; choose another folder with --out"
+        ) from error
 
 
 def labels_for(model: Model, n: int) -> Tensor | None:
@@ -135,7 +151,7 @@ def _problem(recipe: Recipe, path: Path, notes: dict[str, Any], *, resume: bool)
         return None
     if not path.is_dir():
         return f"{path} is a file; a run needs a folder"
-    if not any(not item.name.startswith(".") for item in path.iterdir()):
+    if not _holds_files(path):
         return None
     if not resume:
         return f"{path} is not empty; go on with --resume, or choose another folder with --out"
@@ -149,17 +165,31 @@ def _problem(recipe: Recipe, path: Path, notes: dict[str, Any], *, resume: bool)
 
 
 def _prepare(recipe: Recipe, path: Path, notes: dict[str, Any]) -> None:
-    """Makes the folder; where that fails, nothing is left of it."""
+    """Makes the folder, and writes the model as it begins."""
+    path.mkdir(parents=True, exist_ok=True)
+    for leftover in path.glob(".*.safetensors.*"):
+        leftover.unlink()
+    if not (path / TRAINING).exists():
+        recipe.model.save(path, **notes)
+
+
+def _holds_files(path: Path) -> bool:
+    """Whether there is anything at all beside hidden files."""
+    return path.exists() and any(not item.name.startswith(".") for item in path.iterdir())
+
+
+@contextlib.contextmanager
+def _nothing_left(path: Path) -> Iterator[None]:
+    """Where a new run fails before its first checkpoint, the next one finds no folder in use."""
     made = not path.exists()
+    in_use = not made and (not path.is_dir() or _holds_files(path))
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        for leftover in path.glob(".*.safetensors.*"):
-            leftover.unlink()
-        if not (path / TRAINING).exists():
-            recipe.model.save(path, **notes)
-    except OSError:
-        if made:
-            shutil.rmtree(path, ignore_errors=True)
+        yield
+    except BaseException:
+        if not in_use and distributed.rank() == 0 and not (path / TRAINING).exists():
+            for name in ("config.json", "model.safetensors", "log.jsonl"):
+                (path / name).unlink(missing_ok=True)
+            shutil.rmtree(path if made else path / "samples", ignore_errors=True)
         raise
 
 

@@ -28,6 +28,8 @@ __all__ = [
     "view_of",
 ]
 
+MOST_RUNS = 12
+_DESCRIBE = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 _MUST_AGREE = ("recipe", "class", "settings", "config", "data", "seed", "precision")
 
 
@@ -56,21 +58,30 @@ class RunFolder:
         kept = self.notes.get("budget")
         return None if kept is None else Budget(**kept)
 
-    def data(self, other: str | Path | None = None, *, view: str | None = None) -> Dataset:
+    def data(
+        self,
+        other: str | Path | None = None,
+        *,
+        view: str | None = None,
+        loading: Mapping[str, Any] | None = None,
+    ) -> Dataset:
         """The data that the model learnt, or others of the same kind, in the model's view.
 
         Args:
             other: name or path; the data of the run by default.
             view: of these data; that of the run by default.
+            loading: options for the loader of other data, such as ``resize``.
 
         Raises:
             ValueError: where the run names no data, or they lie in another space.
         """
+        if loading and other is None:
+            raise ValueError("--load goes with --data; the run's own data are loaded as they were")
         described = self.notes.get("data") or {}
         name = other if other is not None else described.get("source")
         if name is None:
             raise ValueError(f"{self.path} does not say what it was trained on; give --data")
-        options = dict(described.get("loading", {})) if other is None else {}
+        options = dict((described.get("loading") if other is None else loading) or {})
         seen: Any = view or described.get("view")
         loaded = datasets.load(name, view=seen, **options)
         if self.model.condition is not None:
@@ -93,9 +104,9 @@ def open_run(folder: str | Path, *, device: str = "cpu") -> RunFolder:
     """
     path = Path(folder)
     if not path.is_dir():
-        raise ValueError(f"there is no run at {path}; `genus train` makes one")
+        raise ValueError(f"there is no run at {path}; {_beside(path)}")
     if not (path / "config.json").exists():
-        raise ValueError(f"{path} holds no run (no config.json)")
+        raise ValueError(f"{path} holds no run (no config.json); {_beside(path / 'run')}")
     model = registry.load(path, device=device)
     return RunFolder(path, model, checkpoint.read_json(path / "config.json"))
 
@@ -157,6 +168,16 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def _beside(path: Path) -> str:
+    """Which runs lie in the folder where this one was looked for."""
+    try:
+        found = sorted(str(note.parent) for note in path.parent.glob("*/config.json"))
+    except OSError:
+        found = []
+    more = f" and {len(found) - MOST_RUNS} more" if len(found) > MOST_RUNS else ""
+    return f"there are {', '.join(found[:MOST_RUNS])}{more}" if found else "`genus train` makes one"
+
+
 def _plain(values: Mapping[str, Any]) -> Any:
     """As JSON gives it back: tuples are lists."""
     return json.loads(json.dumps(dict(values)))
@@ -167,13 +188,13 @@ def _show(values: dict[str, Any], name: str) -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the package where it runs from a checkout of its own."""
+    """The commit of the package where it runs from a checkout, with a mark where that changed."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None
     try:
         found = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            ["git", "--no-optional-locks", "-C", str(root), *_DESCRIBE],
             capture_output=True,
             text=True,
             timeout=5,

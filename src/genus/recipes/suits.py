@@ -12,6 +12,14 @@ __all__ = [
     "need_real",
 ]
 
+_LABELS = {
+    "image": "put images of each class into a sub-folder, or give --load labels=FILE.npy for an "
+    "array",
+    "table": "give --load label_column=NAME for a table, or --load labels=FILE.npy for an array",
+    "audio": "put recordings of each class into a sub-folder",
+    "text": "and text carries none; take a recipe without labels",
+}
+
 
 def need_real(data: Dataset, recipe: str) -> tuple[Dataset, Real]:
     """The data as real numbers, and their space: levels are dequantised with uniform noise.
@@ -22,6 +30,7 @@ def need_real(data: Dataset, recipe: str) -> tuple[Dataset, Real]:
     real = data.dequantised() if isinstance(data.space, Numeric) else data
     if isinstance(real.space, Real):
         return real, real.space
+    _refuse_text(data, recipe)
     raise ValueError(f"{recipe} needs numbers, but {data.name} lies in {data.space}")
 
 
@@ -33,6 +42,7 @@ def need_binary(data: Dataset, recipe: str) -> Binary:
     """
     if isinstance(data.space, Binary):
         return data.space
+    _refuse_text(data, recipe)
     help_ = "choose --view binary" if data.kind == "image" else "binarise the data"
     raise ValueError(f"{recipe} needs binary data, but {data.name} lies in {data.space}; {help_}")
 
@@ -54,6 +64,7 @@ def need_numeric(data: Dataset, recipe: str) -> Numeric:
     """
     if isinstance(data.space, Numeric):
         return data.space
+    _refuse_text(data, recipe)
     raise ValueError(
         f"{recipe} needs numbers or pictures, but {data.name} lies in {data.space}; "
         "for categories take made or vae"
@@ -62,6 +73,7 @@ def need_numeric(data: Dataset, recipe: str) -> Numeric:
 
 def need_images(data: Dataset, recipe: str, *, least: int = 1) -> None:
     """Raises ValueError where the data are no images, or one side is below ``least``."""
+    _refuse_text(data, recipe)
     shape = data.space.shape
     if not isinstance(data.space, Numeric) or len(shape) != 3:
         raise ValueError(f"{recipe} needs images, but {data.name} lies in {data.space}")
@@ -83,6 +95,12 @@ def need_labels(data: Dataset, recipe: str) -> Dataset:
     if not data.num_classes:
         raise ValueError(
             f"{recipe} is conditional, but the labels of {data.name} are missing; "
-            "put images of each class into a sub-folder, or give an array of labels"
+            f"{_LABELS.get(data.kind, _LABELS['table'])}"
         )
     return data.conditional()
+
+
+def _refuse_text(data: Dataset, recipe: str) -> None:
+    """Only recipes for categories learn characters."""
+    if data.kind == "text":
+        raise ValueError(f"{recipe} takes no text yet; for text take made or vae")
