@@ -1,6 +1,5 @@
 """The bound of diffusion: closed forms of Gaussians, all points of a small space."""
 
-
 import pytest
 import torch
 from scipy import stats

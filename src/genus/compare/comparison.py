@@ -22,6 +22,7 @@ from genus.data.dataset import View
 from genus.engine import Budget, checkpoint
 from genus.engine.loop import Precision, resolve_device, resolve_precision
 from genus.evaluation import Effort, Features, Reference, choose_features, evaluate
+from genus.evaluation.likelihood import describe_space
 from genus.evaluation.speed import forget_peak_memory, peak_memory
 from genus.recipes import registry
 from genus.recipes.recipe import Recipe
@@ -241,6 +242,11 @@ class _Session:
         row = finished_row(
             name, family, recipe, progress, report, memory, precision=self.plan.precision
         )
+        if reference is not None and reference.tossed:
+            row["space"] = describe_space(self._data())
+            row["note"] = (
+                "learnt grey levels; its draws are tossed to black and white like the data"
+            )
         row["budget"] = self.plan.budget_name()
         row["seed"] = self.plan.seed
         row["pictures"] = draw_pictures(
