@@ -35,7 +35,7 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(HEAVY)
 
 
-def copy_of_package(folder):
+def copy_of_package(folder, tree):
     """A copy of the package whose large data files are links."""
 
     def linked(source, target):
@@ -45,19 +45,19 @@ def copy_of_package(folder):
             shutil.copy2(source, target)
 
     ignored = shutil.ignore_patterns("__pycache__")
-    source = ROOT / "src" / "genus"
+    source = tree / "src" / "genus"
     shutil.copytree(source, folder / "genus", ignore=ignored, copy_function=linked)
     return folder / "genus"
 
 
-def run_tests(folder, tests, timeout):
+def run_tests(folder, tree, tests, timeout):
     """What pytest says of the copy in ``folder``: "passed", "failed" or "crashed", and a reason."""
     report, printed = folder / "report.xml", folder / "printed.txt"
     paths, _, keyword = tests.partition(" -k ")
-    files = [str(ROOT / "tests" / path) for path in paths.split()]
+    files = [str(tree / "tests" / path) for path in paths.split()]
     command = [*files, *(["-k", keyword.strip("'")] if keyword else []), "-x", "-q", "--no-header"]
-    command += ["-p", "no:cacheprovider", f"--junitxml={report}", f"--rootdir={ROOT}"]
-    process = FORKS.Process(target=_pytest, args=(command, str(folder), str(printed)))
+    command += ["-p", "no:cacheprovider", f"--junitxml={report}", f"--rootdir={tree}"]
+    process = FORKS.Process(target=_pytest, args=(command, str(folder), str(tree), str(printed)))
     process.start()
     process.join(timeout)
     if process.is_alive():
@@ -75,7 +75,7 @@ def run_tests(folder, tests, timeout):
     return "crashed", f"errors but no failed test: {tail}"
 
 
-def _pytest(command, folder, printed):
+def _pytest(command, folder, tree, printed):
     """In a process forked from one that has the heavy libraries, but not the package, loaded."""
     os.setpgid(0, 0)
     with open(printed, "w") as file:
@@ -84,7 +84,7 @@ def _pytest(command, folder, printed):
     sys.dont_write_bytecode = True
     sys.path.insert(0, folder)
     os.environ |= {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    os.chdir(ROOT)
+    os.chdir(tree)
     import pytest
     import torch
 
@@ -108,27 +108,27 @@ def check_copy_is_used(folder):
         raise SystemExit(f"the tests would import {found}, not the copy in {folder}")
 
 
-def control(tests, timeout):
+def control(tree, tests, timeout):
     """The tests on an unchanged copy."""
     with tempfile.TemporaryDirectory(prefix="control-") as name:
         folder = Path(name)
-        copy_of_package(folder)
-        return run_tests(folder, tests, timeout)
+        copy_of_package(folder, tree)
+        return run_tests(folder, tree, tests, timeout)
 
 
-def inject(bug, timeout):
+def inject(tree, bug, timeout):
     """One bug on a copy of its own."""
     started = time.monotonic()
     row = {"name": bug.name, "family": bug.family, "file": bug.file, "tests": bug.tests}
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
-        target = copy_of_package(folder) / bug.file
+        target = copy_of_package(folder, tree) / bug.file
         text = target.read_text(encoding="utf-8") if target.exists() else ""
         if text.count(bug.old) != 1 or bug.old == bug.new:
             reason = f"the text occurs {text.count(bug.old)} times in {bug.file}, not once"
             return {**row, "outcome": "crashed", "by": reason, "seconds": 0.0}
         target.write_text(text.replace(bug.old, bug.new), encoding="utf-8")
-        outcome, reason = run_tests(folder, bug.tests, timeout)
+        outcome, reason = run_tests(folder, tree, bug.tests, timeout)
     outcome = {"failed": "caught", "passed": "missed"}.get(outcome, outcome)
     seconds = round(time.monotonic() - started, 1)
     return {**row, "outcome": outcome, "by": reason, "seconds": seconds}
@@ -149,24 +149,39 @@ def main():
     chosen = [b for b in BUGS if arguments.only in (*b, "") or arguments.only in b.name]
     if not chosen:
         raise SystemExit(f"no bug is called {arguments.only!r}")
+    with tempfile.TemporaryDirectory(prefix="tree-") as name:
+        controls, rows = judge(snapshot(Path(name)), chosen, arguments)
+    raise SystemExit(finish(rows, controls, arguments.out))
+
+
+def snapshot(tree):
+    """The tree as it is now: whatever changes meanwhile, every bug meets the same tests."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for part in ("src", "tests"):
+        shutil.copytree(ROOT / part, tree / part, ignore=ignored)
+    shutil.copy2(ROOT / "pyproject.toml", tree)
+    return tree
+
+
+def judge(tree, chosen, arguments):
+    """The control of every suite, then every bug."""
     with tempfile.TemporaryDirectory() as name:
-        copy_of_package(Path(name))
+        copy_of_package(Path(name), tree)
         check_copy_is_used(Path(name))
+    limit, suites = arguments.timeout, sorted({bug.tests for bug in chosen})
+    controls, rows = {}, []
     with ThreadPoolExecutor(arguments.workers) as pool:
-        suites = sorted({bug.tests for bug in chosen})
-        controls = {}
-        verdicts = pool.map(lambda tests: control(tests, arguments.timeout), suites)
+        verdicts = pool.map(lambda tests: control(tree, tests, limit), suites)
         for tests, (verdict, reason) in zip(suites, verdicts, strict=True):
             controls[tests] = (verdict, reason)
             note = "" if verdict == "passed" else reason
             print(f"control {verdict:8} {tests}  {note}", flush=True)
-        rows = []
-        for row in pool.map(lambda bug: inject(bug, arguments.timeout), chosen):
+        for row in pool.map(lambda bug: inject(tree, bug, limit), chosen):
             if controls[row["tests"]][0] != "passed":
                 row |= {"outcome": "crashed", "by": "the control does not pass"}
             rows.append(row)
             show(row)
-    raise SystemExit(finish(rows, controls, arguments.out))
+    return controls, rows
 
 
 def finish(rows, controls, path):
