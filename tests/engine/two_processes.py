@@ -176,3 +176,6 @@ def main(mode, folder, *names):
 
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()  # neither leaves while the other still talks
+        torch.distributed.destroy_process_group()
