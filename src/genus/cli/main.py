@@ -3,11 +3,13 @@
 Nothing heavy is imported before a command is known: ``genus --help`` needs no torch.
 """
 
+import gc
 import importlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from genus.cli.front import COMMANDS, help_page, unknown_command
 from genus.version import __version__
@@ -54,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(name: str, arguments: list[str]) -> int:
     """Parses the arguments of a command and calls it; its module is imported only now."""
+    module = _import(f"genus.cli.{COMMANDS[name].module}")
     import tyro
 
-    module = importlib.import_module(f"genus.cli.{COMMANDS[name].module}")
     given = arguments
     for flag in ("--set", "--load"):
         given = _repeat_flag(given, flag)
@@ -72,6 +74,19 @@ def _run(name: str, arguments: list[str]) -> int:
     finally:
         sys.stdout.flush()
     return DONE if code is None else int(code)
+
+
+def _import(name: str) -> Any:
+    """The module, imported without the garbage collector.
+
+    Imports leave nothing to collect, and torch's million objects make each collection slow.
+    """
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _repeat_flag(arguments: list[str], flag: str) -> list[str]:

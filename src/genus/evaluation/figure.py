@@ -26,6 +26,7 @@ class Figure:
         standard_error: how far chance moves it, or None where nobody knows.
         num_examples: how many data or draws it rests on.
         note: what a reader must know to compare it with another.
+        interval: the ends of a 95 % bootstrap interval, or None where there was no bootstrap.
     """
 
     value: float
@@ -33,6 +34,7 @@ class Figure:
     standard_error: float | None = None
     num_examples: int = 0
     note: str = ""
+    interval: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         spread = "" if self.standard_error is None else f" ± {self.standard_error:.2g}"
