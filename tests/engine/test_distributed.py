@@ -29,6 +29,15 @@ def torchrun(*arguments, processes=2):
     )
 
 
+def ended(process, seconds):
+    """What it printed; a launcher that does not end is killed, and its workers die with it."""
+    try:
+        return process.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return f"the processes wait for one another for ever\n{process.communicate()[0]}"
+
+
 def same(state, other, tolerance=1e-5):
     return all(torch.allclose(state[name], other[name], atol=tolerance) for name in state)
 
@@ -37,12 +46,7 @@ def same(state, other, tolerance=1e-5):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     process = torchrun("all", folder)
-    try:
-        output, _ = process.communicate(timeout=100)
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        output, _ = process.communicate(timeout=30)
-        output = f"the processes wait for one another for ever\n{output}"
+    output = ended(process, 100)
     (folder / "output").write_text(output)
     (folder / "code").write_text(str(process.returncode))
     return folder
@@ -101,7 +105,7 @@ def enumerated(model, x):
 def test_a_machine_learnt_by_two_processes_is_as_good_as_one_learnt_alone(tmp_path):
     """Their chains toss coins of their own: seeds differ by 0.002 nats (one standard deviation)."""
     process = torchrun("quality", tmp_path)
-    output, _ = process.communicate(timeout=200)
+    output = ended(process, 200)
     assert process.returncode == 0, output
     model, x = machine_of_quality()
     alone = enumerated(model, x)
@@ -122,13 +126,13 @@ def test_a_killed_process_ends_the_run_and_it_resumes(name, processes, tmp_path)
     while not (tmp_path / "training.safetensors").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(int((tmp_path / "pid.1").read_text()), signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
+    output = ended(process, 60)
+    assert process.returncode == 1, output
     assert not (tmp_path / "model.safetensors").exists()
     _, metadata = read_tensors(tmp_path / "training.safetensors")
     assert 0 < metadata["progress"]["step"] < 60
     again = torchrun("long", tmp_path, name, processes=processes)
-    output, _ = again.communicate(timeout=120)
+    output = ended(again, 120)
     assert again.returncode == 0, output
     whole, _ = learn(name, Budget(steps=60))
     assert same(whole.state_dict(), read_tensors(tmp_path / "model.safetensors")[0], 1e-4)

@@ -1,6 +1,8 @@
 """What each of two processes does under torchrun: two_processes.py MODE FOLDER [NAME]."""
 
+import ctypes
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -144,7 +146,14 @@ def machine_of_quality(seed=0):
     return model, x
 
 
+def die_with_the_launcher():
+    """A worker whose launcher was killed would wait for the other one for half an hour."""
+    kill_at_parents_end = 1  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(kill_at_parents_end, signal.SIGKILL)
+
+
 def main(mode, folder, *names):
+    die_with_the_launcher()
     torch.set_num_threads(1)
     rank = int(os.environ["RANK"])
     if mode == "all":

@@ -7,6 +7,7 @@ import gc
 import importlib
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from genus.version import __version__
 __all__ = ["DONE", "FAILED", "BadInputError", "main"]
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+PATIENCE = 3.0
 
 
 class BadInputError(ValueError):
@@ -127,8 +129,13 @@ def _code(error: BaseException) -> int:
 
 
 def _complain(text: str, code: int) -> int:
-    if os.environ.get("RANK", "0") == "0":
-        print(f"genus: error: {text}", file=sys.stderr)
+    """Prints the error; under torchrun the first process speaks for all that met the same one.
+
+    Its end ends the others. One that still lives a while later met an error of its own.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(PATIENCE)
+    print(f"genus: error: {text}", file=sys.stderr, flush=True)
     return code
 
 
