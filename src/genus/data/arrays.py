@@ -17,7 +17,14 @@ from genus.data.steps import Floats
 from genus.data.stores import Conversion, Mapped
 from genus.spaces import Binary, Categorical, Pixels, Real, Space
 
-__all__ = ["Channels", "array_file", "from_array", "open_array"]
+__all__ = [
+    "Channels",
+    "array_file",
+    "channel_layout",
+    "from_array",
+    "open_archive",
+    "open_array",
+]
 
 Channels = Literal["first", "last"]
 COLOURS = (1, 3, 4)
@@ -58,7 +65,7 @@ def array_file(
     path = Path(path)
     limit = parse_size(memory_limit)
     if path.suffix.lower() == ".npz":
-        x, y = _from_archive(path, limit)
+        x, y = open_archive(path, limit)
     else:
         x, y = open_array(path, mapped=True), None
     if labels is not None:
@@ -116,7 +123,7 @@ def from_array(
             f"{origin} must hold numbers with one example a row, shape (n, ...), got "
             f"{array.dtype} of shape {array.shape}"
         )
-    layout = _layout(array.shape, channels, origin)
+    layout = channel_layout(array.shape, channels, origin)
     shape = _example_shape(array.shape, layout)
     space, convert = _space(array, shape, layout, origin)
     y, class_names = _labels(labels, len(array), origin)
@@ -170,7 +177,12 @@ class Rows(Conversion):
         return x.permute(0, 3, 1, 2).contiguous() if self.layout == "last" else x
 
 
-def _layout(shape: tuple[int, ...], channels: Channels | None, origin: str) -> Layout:
+def channel_layout(shape: tuple[int, ...], channels: Any, origin: str) -> Layout:
+    """Where the channels of an array of images are.
+
+    Raises:
+        ValueError: where it could be both.
+    """
     if channels not in (None, "first", "last"):
         raise ValueError(f"channels must be 'first' or 'last', got {channels!r}")
     if len(shape) == 3:
@@ -179,7 +191,7 @@ def _layout(shape: tuple[int, ...], channels: Channels | None, origin: str) -> L
         return "plain"
     first, last = shape[1] in COLOURS, shape[3] in COLOURS
     if channels is not None:
-        return channels
+        return "first" if channels == "first" else "last"
     if first and last:
         raise ValueError(
             f"{origin} has shape {shape}; give --load channels=first or channels=last (in "
@@ -268,7 +280,12 @@ def _fault(error: Exception) -> str:
     return str(error)
 
 
-def _from_archive(path: Path, limit: int) -> tuple[np.ndarray, np.ndarray | None]:
+def open_archive(path: Path, limit: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """The data and the labels in a ``.npz`` file of at most ``limit`` bytes.
+
+    Raises:
+        ValueError: where it cannot be read, is larger, or nothing in it is named as data.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())

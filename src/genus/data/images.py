@@ -17,7 +17,7 @@ from genus.data.folders import split_files
 from genus.data.listing import Listing, list_files
 from genus.spaces import Pixels
 
-__all__ = ["SUFFIXES", "decode_members", "image_folder"]
+__all__ = ["SUFFIXES", "Decoder", "decode_members", "image_folder", "probe", "resize_hint"]
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -62,7 +62,7 @@ def image_folder(
     if channels not in (None, 1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels}")
     found = list_files(Path(path), SUFFIXES, "images")
-    size, grey = _probe(list(found.values()), _size(resize))
+    size, grey = probe(list(found.values()), _size(resize))
     fixed_mode = channels is not None
     mode = "L" if channels == 1 or (channels is None and grey) else "RGB"
     decode = Decoder(mode, size, resize is not None, fixed_mode)
@@ -159,9 +159,7 @@ def resize_hint(side: int) -> str:
     )
 
 
-def _probe(
-    listings: list[Listing], resized: tuple[int, int] | None
-) -> tuple[tuple[int, int], bool]:
+def probe(listings: list[Listing], resized: tuple[int, int] | None) -> tuple[tuple[int, int], bool]:
     """The common size, and whether all images are grey, from up to 1000 headers.
 
     The rest are checked as they are decoded.
