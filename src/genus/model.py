@@ -4,11 +4,14 @@
     ├─ Density                  log_prob, in nats: exactly one of
     │  ├─ Exact                 log p(x) itself
     │  ├─ LowerBound            at most log p(x); closes as effort grows
+    │  │  └─ WeightedBound      log of a mean of weights, one for each sample
     │  └─ Estimate              consistent, with a standard error
+    │     └─ Bracketed          and from both sides
     ├─ Energy                   p(x) up to its constant; Gibbs steps
     ├─ Latent                   prior, decode
     │  └─ Encodes               encode, reconstruct
     ├─ Completes                fills in what is not observed
+    │  └─ Predicts              and says how probable it was
     └─ Continues                goes on from a prefix
 
 A model with none of Density's kinds, such as a GAN, has no ``log_prob`` at all. Public
@@ -22,7 +25,7 @@ import operator
 from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self, final
+from typing import Any, Literal, NamedTuple, Self, final
 
 import torch
 from jaxtyping import Bool, Float
@@ -38,7 +41,10 @@ from genus.spaces import Space
 from genus.version import __version__
 
 __all__ = [
+    "Bracket",
+    "Bracketed",
     "Completes",
+    "Conditional",
     "Continues",
     "Density",
     "Encodes",
@@ -49,6 +55,8 @@ __all__ = [
     "Latent",
     "LowerBound",
     "Model",
+    "Predicts",
+    "WeightedBound",
 ]
 
 
@@ -245,6 +253,8 @@ class Exact(Density):
 class LowerBound(Density):
     """``log_prob`` is at most log p(x) on average, at the model's default effort.
 
+    Whatever the effort, the memory of an answer grows with the batch alone.
+
     Attributes:
         effort: samples spent on ``log_prob``.
     """
@@ -272,8 +282,29 @@ class LowerBound(Density):
             return self._lower_bound(batch, given, effort)
 
 
+class WeightedBound(LowerBound):
+    """The bound is log (1/K) Σₖ wₖ with E[wₖ] = p(x), K being the effort (Burda et al. 2016)."""
+
+    @abstractmethod
+    def _log_weights(
+        self, x: Tensor, condition: Tensor | None, num_samples: int
+    ) -> Float[Tensor, "batch samples"]:
+        """Log wₖ of independent samples."""
+
+    @final
+    def log_weights(
+        self, x: Any, num_samples: int, *, condition: Any = None, seed: int | None = None
+    ) -> Float[Tensor, "batch samples"]:
+        """Log wₖ of ``num_samples`` independent samples for each datum, all at once in memory."""
+        batch = self.space.check(x, like=self.example)
+        given = self._check_condition(condition, len(batch))
+        num_samples = _positive("num_samples", num_samples)
+        with seeded(seed, self.example.device), _evaluating(self):
+            return self._log_weights(batch, given, num_samples)
+
+
 class Estimated(NamedTuple):
-    """A consistent estimate, its standard error, and its reverse where there is one."""
+    """A consistent estimate and its standard error."""
 
     value: Tensor
     standard_error: Tensor
@@ -305,6 +336,45 @@ class Estimate(Density):
         effort = self.effort if effort is None else _positive("effort", effort)
         with seeded(seed, self.example.device), _evaluating(self):
             return self._estimate(batch, given, effort)
+
+
+class Bracket(NamedTuple):
+    """log p(x) from both sides, in nats.
+
+    Attributes:
+        lower: E[lower] ≤ log p(x).
+        upper: E[upper] ≥ log p(x).
+        reverse: a consistent estimate like that of ``estimate``, which errs to the other side.
+    """
+
+    lower: Estimated
+    upper: Estimated
+    reverse: Estimated
+
+
+class Bracketed(Estimate):
+    """An estimate that can be had from both sides, as where log Z is annealed both ways.
+
+    ``estimate`` errs upwards on average, without limit where its chains miss a mode.
+    """
+
+    @abstractmethod
+    def _bracket(self, x: Tensor, condition: Tensor | None, effort: int) -> Bracket:
+        """The bracket for each datum."""
+
+    @final
+    def bracket(
+        self, x: Any, *, effort: int | None = None, condition: Any = None, seed: int | None = None
+    ) -> Bracket:
+        """log p(x) in nats from below and from above, each of shape ``(batch,)``.
+
+        The same seed and effort draw what ``estimate`` draws, and what that needs to reverse.
+        """
+        batch = self.space.check(x, like=self.example)
+        given = self._check_condition(condition, len(batch))
+        effort = self.effort if effort is None else _positive("effort", effort)
+        with seeded(seed, self.example.device), _evaluating(self):
+            return self._bracket(batch, given, effort)
 
 
 class Energy(Model):
@@ -414,18 +484,67 @@ class Completes(Model):
             ValueError: where x is not in the space or the mask does not fit.
         """
         batch = self.space.check(x, like=self.example)
-        mask = torch.as_tensor(observed, device=batch.device)
-        if mask.dtype != torch.bool:
-            raise ValueError(f"observed must be boolean, got {mask.dtype}")
-        try:
-            mask = mask.broadcast_to(batch.shape)
-        except RuntimeError as error:
-            raise ValueError(
-                f"observed must fit {tuple(batch.shape)}, got {tuple(mask.shape)}"
-            ) from error
+        mask = _fitting(observed, batch)
         given = self._check_condition(condition, len(batch))
         with seeded(seed, self.example.device), _evaluating(self):
             return torch.where(mask, batch, self._complete(batch, mask, given).to(batch.dtype))
+
+
+class Conditional(NamedTuple):
+    """log p(missing | observed) for each datum.
+
+    Attributes:
+        value: in nats.
+        sign: "=" it is the log probability itself; ">=" that is at least this on average over
+            the draws behind it, "<=" at most; "~" neither, but it tends to it with effort.
+    """
+
+    value: Tensor
+    sign: Literal["=", ">=", "<=", "~"]
+
+
+class Predicts(Completes):
+    """A model that can say how probable the missing entries are given the observed ones."""
+
+    @abstractmethod
+    def _conditional_log_prob(
+        self,
+        x: Tensor,
+        observed: Bool[Tensor, "batch *shape"],
+        condition: Tensor | None,
+        effort: int | None,
+    ) -> Conditional:
+        """log p(missing | observed), x being known throughout."""
+
+    @final
+    @torch.no_grad()
+    def conditional_log_prob(
+        self,
+        x: Any,
+        observed: Any,
+        *,
+        effort: int | None = None,
+        condition: Any = None,
+        seed: int | None = None,
+    ) -> Conditional:
+        """log p(missing | observed) of whole data, in nats, with what its sign means.
+
+        Args:
+            x: data of the space; the entries that are not observed are those that are judged.
+            observed: booleans, of x's shape or broadcastable to it; true where x is given.
+            effort: particles, chains or samples for each datum; the model's own by default.
+            condition: for a conditional model.
+            seed: makes the draws repeatable.
+
+        Raises:
+            ValueError: where x is not in the space or the mask does not fit.
+        """
+        batch = self.space.check(x, like=self.example)
+        mask = _fitting(observed, batch)
+        given = self._check_condition(condition, len(batch))
+        effort = None if effort is None else _positive("effort", effort)
+        with seeded(seed, self.example.device), _evaluating(self):
+            return self._conditional_log_prob(batch, mask, given, effort)
 
 
 class Continues(Model):
@@ -459,6 +578,19 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         if training:
             model.train()
+
+
+def _fitting(observed: Any, batch: Tensor) -> Bool[Tensor, "batch *shape"]:
+    """A mask for every datum of a batch."""
+    mask = torch.as_tensor(observed, device=batch.device)
+    if mask.dtype != torch.bool:
+        raise ValueError(f"observed must be boolean, got {mask.dtype}")
+    try:
+        return mask.broadcast_to(batch.shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"observed must fit {tuple(batch.shape)}, got {tuple(mask.shape)}"
+        ) from error
 
 
 def _positive(name: str, value: Any) -> int:

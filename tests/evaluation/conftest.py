@@ -48,3 +48,11 @@ def bits() -> Dataset:
     x = torch.rand(300, 20, generator=generator) < torch.linspace(0.05, 0.9, 20)
     made = dataset("table", Binary((20,)), x.to(torch.uint8), None)
     return replace(made, steps=(Floats(),))
+
+
+@pytest.fixture
+def levels() -> Dataset:
+    """Pictures of 256 levels, all of which occur."""
+    generator = torch.Generator().manual_seed(7)
+    x = (torch.randn(4000, 1, 3, 2, generator=generator) * 40 + 120).clamp(0, 255)
+    return dataset("image", Pixels((1, 3, 2), 256), x.to(torch.uint8), None)

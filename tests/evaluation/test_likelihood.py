@@ -8,7 +8,7 @@ from genus.data.dataset import Dataset
 from genus.engine import Algorithm, Descend
 from genus.evaluation.figure import mean_figure
 from genus.evaluation.likelihood import bits_per_dim, likelihood
-from genus.model import Estimate, Estimated, Exact, LowerBound, Model
+from genus.model import Bracket, Bracketed, Estimate, Estimated, Exact, LowerBound, Model
 from genus.models import GAN, PPCA, RBM
 from genus.spaces import Binary, Real, Space
 
@@ -62,6 +62,23 @@ class Estimating(Estimate):
 
     def _estimate(self, x: Tensor, condition: Tensor | None, effort: int) -> Estimated:
         return Estimated(torch.full((len(x),), -3.0), torch.full((len(x),), 0.7))
+
+
+class Torn(Estimating, Bracketed):
+    """An estimate of −3 whose reverse is ``gap`` below, inside a bracket of ±1."""
+
+    def __init__(self, space: Space, gap: float) -> None:
+        super().__init__(space)
+        self.gap = gap
+
+    def _bracket(self, x: Tensor, condition: Tensor | None, effort: int) -> Bracket:
+        error = torch.full((len(x),), 0.1)
+        around = torch.full((len(x),), -3.0)
+        return Bracket(
+            Estimated(around - self.gap - 1, error),
+            Estimated(around + 1, error),
+            Estimated(around - self.gap, error),
+        )
 
 
 def test_the_sign_follows_from_the_type(points: Dataset) -> None:
@@ -183,3 +200,111 @@ def test_bits_turn_the_sign_of_a_bound() -> None:
     assert bits.sign == "<="
     assert bits.value == pytest.approx(3 / math.log(2))
     assert str(figure) == "≥ -9 ± 1"
+
+
+def test_directions_that_disagree_are_told_aloud(points: Dataset) -> None:
+    quiet = likelihood(Torn(points.space, 4.9), points, n=8)
+    assert quiet is not None
+    assert quiet.nats.note == ""
+    with pytest.warns(
+        UserWarning, match=r"estimate -3.00 and its reverse -8.10 nats are 5.1 apart"
+    ):
+        loud = likelihood(Torn(points.space, 5.1), points, n=8)
+    assert loud is not None
+    assert "neither can be trusted" in loud.nats.note
+    assert loud.bits_per_dim.note == loud.nats.note
+    assert loud.reverse is not None
+    assert loud.bracket is not None
+    assert [round(end.value, 4) for end in loud.bracket] == [-9.1, -2.0]
+    assert [end.standard_error for end in loud.bracket] == [pytest.approx(0.1)] * 2
+
+
+def test_batches_draw_the_same_chains_and_count_the_last_one_rightly(bits: Dataset) -> None:
+    torch.manual_seed(1)
+    model = RBM(Binary((20,)), 18, num_steps=50, num_temperatures=50)
+    with torch.no_grad():
+        model.weights.copy_(torch.randn(20, 18) * 0.5)
+    whole, parts = (likelihood(model, bits, n=83, batch_size=b, effort=20) for b in (83, 8))
+    assert whole is not None
+    assert parts is not None
+    assert parts.nats.num_examples == whole.nats.num_examples == 83
+    assert parts.nats.value == pytest.approx(whole.nats.value, rel=1e-6)
+    assert parts.nats.standard_error == pytest.approx(whole.nats.standard_error, rel=1e-5)
+    assert whole.reverse is not None
+    assert parts.reverse is not None
+    assert parts.reverse.value == pytest.approx(whole.reverse.value, rel=1e-6)
+
+
+class Bell(Uniform):
+    """Independent normal densities about ``mean`` with deviation ``scale``."""
+
+    def __init__(self, space: Space, mean: float, scale: float) -> None:
+        super().__init__(space)
+        self.mean, self.scale = mean, scale
+
+    def _log_prob(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        normal = torch.distributions.Normal(self.mean, self.scale)
+        return normal.log_prob(x.double()).flatten(1).sum(1)
+
+
+def test_uniform_noise_over_256_levels_costs_8_bits(levels: Dataset) -> None:
+    data = levels.dequantised()
+    found = likelihood(Uniform(data.space), data)
+    assert found is not None
+    assert found.bits_per_dim.value == pytest.approx(8.0, rel=1e-14)
+    assert found.nats.value == pytest.approx(-6 * math.log(256), rel=1e-14)
+
+
+def test_a_dequantised_bell_stays_below_its_mass_by_quadrature(levels: Dataset) -> None:
+    data, mean, scale = levels.dequantised(), 120.5 / 256, 40 / 256
+    found = likelihood(Bell(data.space, mean, scale), data)
+    x = levels.materialise("test").double()
+    # ∫ p((x + u)/256) du/256 by the midpoints of 200 pieces of each level
+    u = (torch.arange(200).double() + 0.5) / 200
+    density = torch.distributions.Normal(mean, scale).log_prob((x.unsqueeze(-1) + u) / 256)
+    mass = (density.exp().mean(-1) / 256).log().flatten(1).sum(1).mean()
+    average = (density.mean(-1) - math.log(256)).flatten(1).sum(1).mean()
+    assert found is not None
+    assert float(average) < float(mass)
+    # one draw of u for each of 7,200 entries: its slope z/40 leaves an error of 0.0005 nats
+    assert found.nats.value == pytest.approx(float(average), abs=0.003)
+
+
+def test_scaling_by_256_is_corrected_by_d_log_256(levels: Dataset) -> None:
+    data = levels.dequantised()
+    small = likelihood(Bell(data.space, 0.4, 0.2), data)
+    y = data.materialise("test").double() * 256
+    large = Bell(data.space, 0.4 * 256, 0.2 * 256).log_prob(y).mean()
+    assert small is not None
+    assert small.nats.value == pytest.approx(float(large), rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n": 0}, "n must be a positive integer, got 0"),
+        ({"n": 2.5}, "n must be a positive integer"),
+        ({"effort": 0}, "effort must be a positive integer, got 0"),
+        ({"batch_size": -1}, "batch_size must be a positive integer, got -1"),
+        ({"seconds": math.nan}, "seconds must be at least 0, got nan"),
+        ({"seconds": -1.0}, "seconds must be at least 0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(points, settings, message) -> None:  # type: ignore[no-untyped-def]
+    for model in (PPCA(Real((4,)), 2), Bounded(points.space)):
+        with pytest.raises(ValueError, match=message):
+            likelihood(model, points, **settings)
+
+
+def test_a_broken_model_is_told_and_no_figure_is_nan(points: Dataset) -> None:
+    model = PPCA(Real((4,)), 2)
+    with torch.no_grad():
+        model.mean[1] = math.nan
+    with pytest.raises(ValueError, match="log p is NaN for 9 of 9 examples"):
+        likelihood(model, points, n=9)
+
+
+def test_progress_is_told_after_each_batch(points: Dataset) -> None:
+    told: list[tuple[int, int]] = []
+    likelihood(PPCA(Real((4,)), 2), points, n=23, batch_size=10, progress=lambda *p: told.append(p))
+    assert told == [(10, 23), (20, 23), (23, 23)]

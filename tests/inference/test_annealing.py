@@ -6,9 +6,11 @@ import torch
 
 from genus.inference.annealing import (
     annealed_importance,
+    forward_ratio,
     inverse_temperatures,
     log_mean,
     reverse_annealed_importance,
+    reverse_ratio,
 )
 
 
@@ -69,6 +71,23 @@ def test_both_directions_bracket_the_truth_on_average():
     # the gaps are dozens of standard errors wide
     assert forward.mean() < LOG_RATIO - 5 * forward.std() / 4000**0.5
     assert reverse.mean() > LOG_RATIO + 5 * reverse.std() / 4000**0.5
+
+
+def test_means_of_log_weights_bracket_where_the_estimates_are_near():
+    path = Gaussians()
+    forward = forward_ratio(annealed_importance(path, 4000, BETAS))
+    start = path.draw(4000, 1.0)
+    reverse = reverse_ratio(reverse_annealed_importance(path, start, BETAS))
+    # the gaps are dozens of standard errors wide
+    assert forward.bound + 5 * forward.bound_error < LOG_RATIO
+    assert reverse.bound - 5 * reverse.bound_error > LOG_RATIO
+    for found in (forward, reverse):
+        # false alarm at 5 standard errors: 6e-7
+        assert abs(found.value - LOG_RATIO) < 5 * found.standard_error
+        assert 0 < found.bound_error < 0.02
+    alone = forward_ratio(torch.tensor([1.5]))
+    assert (alone.value, alone.bound) == (1.5, 1.5)
+    assert (alone.standard_error, alone.bound_error) == (math.inf, math.inf)
 
 
 @pytest.mark.parametrize("num", [3, 10, 1000, 14_500])

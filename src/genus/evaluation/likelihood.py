@@ -1,26 +1,44 @@
-"""How probable held-out data are: the value, a bound or an estimate, as the type allows."""
+"""How probable held-out data are: the value, a bound or an estimate, as the type allows.
+
+Figures are in nats for each datum of the *stored* data. Two models can be compared where they
+stand on the same space:
+
+* levels (0 … L − 1) have a probability P(x), and −log₂ P(x) / D is a code length;
+* a density of dequantised data y = (x + u)/L, u uniform on [0, 1)^D, is turned into
+  E_u log p(y) − D log L ≤ log P(x), where P(x) = ∫ p((x + u)/L) du / L^D is the probability that
+  the density gives to the level (Theis et al. 2016): scaling x by 1/L multiplied its density by
+  L^D. The figure is that of one fixed draw of u for each datum;
+* a density of real data stands in the unit of the data; that of data scaled by s is s^−D times
+  as large.
+"""
 
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+import warnings
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from genus.data import Dataset
 from genus.engine.seeding import address
+from genus.evaluation.batches import Progress, check_count, row_batches
 from genus.evaluation.figure import Figure, Sign, mean_figure
-from genus.model import Density, Estimate, Exact, LowerBound, Model
-from genus.models.boltzmann import RBM
+from genus.model import Bracketed, Density, Estimate, Estimated, Exact, LowerBound, Model
 from genus.spaces import Pixels
 
-__all__ = ["Kind", "Likelihood", "density_kind", "likelihood"]
+__all__ = ["Kind", "Likelihood", "bits_per_dim", "conditions", "density_kind", "likelihood"]
 
 Kind = Literal["exact", "lower bound", "estimate", "none"]
+Split = Literal["train", "valid", "test"]
 
-REVERSE = "log Z by reverse annealing: with AIS, the two sides of a bracket if the chains mix"
+REVERSE = "with log Z by reverse annealing: the other side of a bracket if the chains mix"
+LOWER = "at least, on average: log Z by the mean log weight of reverse annealing"
+UPPER = "at most, on average: log Z by the mean log weight of annealing"
+DEQUANTISED = (
+    "density of the dequantised data in units of one level: bounds log p(levels) from below"
+)
+WIDE = 5.0
 SIGNS: dict[Kind, Sign] = {"exact": "=", "lower bound": ">=", "estimate": "~"}
 
 
@@ -35,7 +53,10 @@ class Likelihood:
             error, as that of a small RBM is.
         effort: samples or chains behind a bound or an estimate; None for an exact density.
         space: on what the density stands; only figures of the same space can be compared.
-        reverse: for annealed importance sampling, the estimate from the other side.
+        reverse: for an estimate that has one, the estimate from the other side.
+        bracket: a lower and an upper bound of ``nats``, by the mean log weights of both
+            directions; their standard errors are those of annealing alone, as all three rest
+            on the same data.
     """
 
     nats: Figure
@@ -44,6 +65,7 @@ class Likelihood:
     effort: int | None
     space: str
     reverse: Figure | None = None
+    bracket: tuple[Figure, Figure] | None = None
 
 
 def density_kind(model: Model) -> Kind:
@@ -60,14 +82,21 @@ def likelihood(
     model: Model,
     data: Dataset,
     *,
-    split: Literal["train", "valid", "test"] = "test",
+    split: Split = "test",
     n: int | None = None,
     effort: int | None = None,
     batch_size: int = 100,
     seconds: float = math.inf,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Likelihood | None:
     """The mean log-likelihood of a split; None for a model that has none.
+
+    An exact density gives its value and a bound the bound at this effort. An estimate comes
+    with its standard error and, for a :class:`~genus.model.Bracketed` model, with its reverse
+    and a bracket; a warning is given where estimate and reverse are more than 5 nats apart.
+
+    Memory grows with ``batch_size``, not with ``n`` or ``effort``.
 
     Args:
         model: over the space of ``data``.
@@ -78,41 +107,113 @@ def likelihood(
         effort: samples (a bound) or chains (an estimate) per datum; the model's own by default.
         batch_size: examples at once.
         seconds: stop after the batch that passes this time; the figure says how many it saw.
+            The chains behind an estimate run once, within the first batch, whatever they take.
         seed: of the draws behind a bound or an estimate.
+        progress: told after each batch.
+
+    Raises:
+        ValueError: where an argument is out of range, or log p of a datum is NaN.
     """
     if not isinstance(model, Density):
         return None
-    values, common_error, spent = _values(model, data, split, n, effort, batch_size, seconds, seed)
-    values = values.double() + data.log_volume
+    for name, value in (("n", n), ("effort", effort)):
+        if value is not None:
+            check_count(name, value)
+    x = data.materialise(split, n)
+    labels = conditions(model, data, split, len(x))
+    answers: dict[str, list[Estimated]] = {}
+    for rows in row_batches(len(x), batch_size, seconds, progress):
+        given = None if labels is None else labels[rows]
+        for name, answer in _answers(model, x[rows], given, effort, seed, rows.start).items():
+            answers.setdefault(name, []).append(answer)
+    return _warned(_judged(model, data, answers, effort))
+
+
+def _answers(
+    model: Density, x: Tensor, given: Tensor | None, effort: int | None, seed: int, start: int
+) -> dict[str, Estimated]:
+    """log p of each datum, with the error that all data share, and its reverse and bracket."""
+    if isinstance(model, LowerBound):
+        place = address(seed, "likelihood", start)
+        bound = model.lower_bound(x, effort=effort, seed=place, condition=given)
+        return {"value": Estimated(bound, torch.zeros_like(bound))}
+    if not isinstance(model, Estimate):
+        exact = model.log_prob(x, condition=given)
+        return {"value": Estimated(exact, torch.zeros_like(exact))}
+    found = {"value": model.estimate(x, effort=effort, seed=seed, condition=given)}
+    if isinstance(model, Bracketed):
+        found |= model.bracket(x, effort=effort, seed=seed, condition=given)._asdict()
+    return found
+
+
+def _judged(
+    model: Density, data: Dataset, answers: dict[str, list[Estimated]], effort: int | None
+) -> Likelihood:
+    """The figures of all batches together."""
+    errors = {
+        name: float(torch.cat([part.standard_error for part in parts]).double().mean())
+        for name, parts in answers.items()
+    }
     kind = density_kind(model)
-    if kind == "estimate" and common_error == 0:
+    if kind == "estimate" and errors["value"] == 0:
         kind = "exact"
-    mean = mean_figure(values, SIGNS[kind], _note(model, data))
-    error = _combine(mean.standard_error, common_error)
-    nats = Figure(mean.value, mean.sign, error, mean.num_examples, mean.note)
-    return Likelihood(
-        nats,
-        bits_per_dim(nats, data.space.num_dimensions),
-        kind,
-        spent if kind != "exact" else None,
-        describe_space(data),
-        _reverse(model, data.materialise(split, n), spent, seed) if common_error > 0 else None,
+
+    def figure(name: str, sign: Sign, note: str) -> Figure:
+        values = torch.cat([part.value for part in answers[name]]).cpu().double()
+        mean = mean_figure(_checked(values) + data.log_volume, sign, note)
+        return replace(mean, standard_error=_combine(mean.standard_error, errors[name]))
+
+    nats = figure("value", SIGNS[kind], DEQUANTISED if data.log_volume else "")
+    spent = None
+    if kind != "exact" and isinstance(model, LowerBound | Estimate):
+        spent = effort or model.effort
+    bits = bits_per_dim(nats, data.space.num_dimensions)
+    found = Likelihood(nats, bits, kind, spent, describe_space(data))
+    if kind == "exact" or "reverse" not in answers:
+        return found
+    return replace(
+        found,
+        reverse=figure("reverse", "~", REVERSE),
+        bracket=(
+            replace(figure("lower", ">=", LOWER), standard_error=errors["lower"]),
+            replace(figure("upper", "<=", UPPER), standard_error=errors["upper"]),
+        ),
     )
 
 
-def _reverse(model: Density, x: Tensor, effort: int | None, seed: int) -> Figure | None:
-    """The estimate with log Z by reverse annealing, which belittles where AIS flatters."""
-    if not isinstance(model, RBM):
-        return None
-    values = -model.free_energy(x).cpu().double()
-    mean = mean_figure(values, "~", REVERSE)
-    upper = model.log_partition_upper(effort, seed=address(seed, "reverse"))
-    error = _combine(mean.standard_error, float(upper.standard_error))
-    return Figure(mean.value - float(upper.value), "~", error, len(values), mean.note)
+def _checked(values: Tensor) -> Tensor:
+    broken = int(values.isnan().sum())
+    if broken:
+        raise ValueError(
+            f"log p is NaN for {broken} of {len(values)} examples; the model's weights are not "
+            "finite, train it anew with a smaller learning rate"
+        )
+    return values
+
+
+def _warned(found: Likelihood) -> Likelihood:
+    """With a note, and aloud, where both directions of an estimate are far apart."""
+    if found.reverse is None:
+        return found
+    gap = abs(found.nats.value - found.reverse.value)
+    if not gap > WIDE:
+        return found
+    text = (
+        f"estimate {found.nats.value:.2f} and its reverse {found.reverse.value:.2f} nats are "
+        f"{gap:.1f} apart: neither can be trusted, the truth may lie anywhere between; "
+        "anneal at more temperatures or raise effort"
+    )
+    warnings.warn(text, stacklevel=3)
+    nats = replace(found.nats, note="; ".join(filter(None, (found.nats.note, text))))
+    bits = replace(found.bits_per_dim, note=nats.note)
+    return replace(found, nats=nats, bits_per_dim=bits)
 
 
 def bits_per_dim(nats: Figure, num_dimensions: int) -> Figure:
-    """−nats / (D ln 2); a lower bound of the likelihood is an upper bound of the bits."""
+    """−nats / (D ln 2); a lower bound of the likelihood is an upper bound of the bits.
+
+    For levels it is the length of an ideal code, uniform noise over L of them having log₂ L.
+    """
     scale = 1.0 / (num_dimensions * math.log(2.0))
     error = None if nats.standard_error is None else nats.standard_error * scale
     sign = {">=": "<=", "<=": ">="}.get(nats.sign, nats.sign)
@@ -127,52 +228,7 @@ def describe_space(data: Dataset) -> str:
     return f"{name}, dequantised" if data.log_volume else name
 
 
-def _note(model: Density, data: Dataset) -> str:
-    if not data.log_volume:
-        return ""
-    return "density of the dequantised data in units of one level: bounds log p(levels) from below"
-
-
-def _values(
-    model: Density,
-    data: Dataset,
-    split: Any,
-    n: int | None,
-    effort: int | None,
-    batch_size: int,
-    seconds: float,
-    seed: int,
-) -> tuple[Tensor, float, int | None]:
-    """log p of each datum, the standard error that all of them share, and the effort spent."""
-    x = data.materialise(split, n)
-    labels = conditions(model, data, split, len(x))
-    if isinstance(model, Estimate):
-        estimated = model.estimate(x, effort=effort, seed=seed, condition=labels)
-        shared = float(estimated.standard_error.double().mean())
-        return estimated.value.cpu(), shared, effort or model.effort
-    ask: Callable[[Tensor, Tensor | None, int], Tensor]
-    spent: int | None = None
-    if isinstance(model, LowerBound):
-        bound, spent = model.lower_bound, effort or model.effort
-
-        def ask(rows: Tensor, given: Tensor | None, number: int) -> Tensor:
-            place = address(seed, "likelihood", number)
-            return bound(rows, effort=spent, seed=place, condition=given)
-    else:
-
-        def ask(rows: Tensor, given: Tensor | None, number: int) -> Tensor:
-            return model.log_prob(rows, condition=given)
-
-    parts, clock = [], time.perf_counter()
-    for number, start in enumerate(range(0, len(x), batch_size)):
-        chosen = slice(start, start + batch_size)
-        parts.append(ask(x[chosen], None if labels is None else labels[chosen], number).cpu())
-        if time.perf_counter() - clock > seconds:
-            break
-    return torch.cat(parts), 0.0, spent
-
-
-def conditions(model: Model, data: Dataset, split: Any, n: int) -> Tensor | None:
+def conditions(model: Model, data: Dataset, split: Split, n: int) -> Tensor | None:
     """The labels of the first n examples for a conditional model, else None."""
     if model.condition is None:
         return None

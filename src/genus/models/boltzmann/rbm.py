@@ -5,16 +5,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.engine import Algorithm, Budget, Descend, Optimiser
-from genus.engine.seeding import seeded
+from genus.engine.seeding import address, seeded
 from genus.inference.annealing import (
+    Annealed,
     annealed_importance,
+    forward_ratio,
     inverse_temperatures,
-    log_mean,
     reverse_annealed_importance,
+    reverse_ratio,
 )
-from genus.inference.enumerate import MOST_UNITS, log_sum
+from genus.inference.enumerate import MOST_UNITS, log_sum_pairs
 from genus.inference.gibbs import bernoulli
-from genus.model import Completes, Encodes, Energy, Estimate, Estimated
+from genus.model import Bracket, Bracketed, Completes, Encodes, Energy, Estimated
 from genus.models.boltzmann.tempered import Tempered, softplus
 from genus.objectives.contrastive import PersistentContrastiveDivergence
 from genus.spaces import Binary
@@ -24,7 +26,7 @@ __all__ = ["RBM"]
 SMALL = 16
 
 
-class RBM(Energy, Estimate, Encodes, Completes):
+class RBM(Energy, Bracketed, Encodes, Completes):
     """Binary visible units v and binary hidden units h, joined only across.
 
         p(v, h) = exp(−E(v, h)) / Z        E(v, h) = −b·v − c·h − vᵀW h
@@ -37,7 +39,7 @@ class RBM(Energy, Estimate, Encodes, Completes):
     exactly and the standard error is 0; else it is estimated by annealed importance sampling
     with ``effort`` chains. For ``log_prob`` its draws are fixed, which makes it a function of
     the parameters; for ``estimate`` they follow from its seed. An estimate is kept until the
-    parameters change, and neither answer carries a gradient.
+    parameters change, and neither answer carries a gradient. ``bracket`` anneals both ways.
 
     Args:
         space: of the data; flattened to D units.
@@ -85,7 +87,7 @@ class RBM(Energy, Estimate, Encodes, Completes):
         self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
         self.register_buffer("base_bias", torch.zeros(size))
         self.base_bias: Tensor
-        self._cached: tuple[list[Tensor], dict[tuple[int, int], Estimated]] | None = None
+        self._cached: tuple[list[Tensor], dict[tuple[str, int, int], Annealed]] | None = None
 
     def algorithm(self) -> Algorithm:
         """Persistent contrastive divergence, centred, with one Gibbs step on 100 chains."""
@@ -185,15 +187,28 @@ class RBM(Energy, Estimate, Encodes, Completes):
     @torch.no_grad()
     def _normalised(self, x: Tensor, effort: int, seed: int) -> Estimated:
         """−F(x) − log Z."""
-        log_partition = self._log_partition(effort, seed)
-        value = -self._free_energy(x).double() - log_partition.value
-        error = log_partition.standard_error.expand(len(x))
-        return Estimated(value.to(x.dtype), error.to(x.dtype))
+        found = self._kept_partition("up", effort, seed)
+        return self._less(x, found.value, found.standard_error)
 
-    def _log_partition(self, effort: int, seed: int) -> Estimated:
+    @torch.no_grad()
+    def _bracket(self, x: Tensor, condition: Tensor | None, effort: int) -> Bracket:
+        """Log Z enters with a minus, so that its upper bound gives the lower one."""
+        seed = int(torch.randint(1 << 62, ()))
+        up, down = (self._kept_partition(way, effort, seed) for way in ("up", "down"))
+        return Bracket(
+            lower=self._less(x, down.bound, down.bound_error),
+            upper=self._less(x, up.bound, up.bound_error),
+            reverse=self._less(x, down.value, down.standard_error),
+        )
+
+    def _less(self, x: Tensor, log_partition: Tensor, error: Tensor) -> Estimated:
+        value = -self._free_energy(x).double() - log_partition
+        return Estimated(value.to(x.dtype), error.expand(len(x)).to(x.dtype))
+
+    def _kept_partition(self, way: str, effort: int, seed: int) -> Annealed:
         """Log Z of the present parameters: kept, exact where it is cheap, or annealed."""
         exactly = min(self.weights.shape) <= SMALL
-        place = (0, 0) if exactly else (effort, seed)
+        place = ("exact", 0, 0) if exactly else (way, effort, seed)
         present = [self.weights, self.visible_bias, self.hidden_bias, self.base_bias]
         if self._cached is None or not all(
             a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
@@ -203,10 +218,12 @@ class RBM(Energy, Estimate, Encodes, Completes):
         kept = self._cached[1]
         if place not in kept:
             if exactly:
-                exact = self.log_partition_exact()
-                kept[place] = Estimated(exact, torch.zeros_like(exact))
-            else:
+                exact, none = self.log_partition_exact(), torch.zeros(()).double()
+                kept[place] = Annealed(exact, none.to(exact), exact, none.to(exact))
+            elif way == "up":
                 kept[place] = self.log_partition(effort, seed=seed)
+            else:
+                kept[place] = self.log_partition_upper(effort, seed=address(seed, "down"))
         return kept[place]
 
     @torch.no_grad()
@@ -216,10 +233,11 @@ class RBM(Energy, Estimate, Encodes, Completes):
         *,
         num_temperatures: int | None = None,
         seed: int | None = None,
-    ) -> Estimated:
+    ) -> Annealed:
         """Log Z by annealed importance sampling: on average a lower bound of it, in nats.
 
         E[exp(value)] = Z, so E[value] ≤ log Z, and value > log Z + t has probability below e⁻ᵗ.
+        The mean of the log weights, ``bound``, lies further below and is a bound in practice.
 
         Args:
             effort: number of chains; the model's own by default.
@@ -229,8 +247,7 @@ class RBM(Energy, Estimate, Encodes, Completes):
         path, betas = self._tempered(), self._betas(num_temperatures)
         with seeded(seed, self.example.device):
             log_weights = annealed_importance(path, effort or self.effort, betas)
-        ratio = log_mean(log_weights)
-        return Estimated(path.log_base_partition + ratio.value, ratio.standard_error)
+        return _over(path, forward_ratio(log_weights))
 
     @torch.no_grad()
     def log_partition_upper(
@@ -240,13 +257,14 @@ class RBM(Energy, Estimate, Encodes, Completes):
         start: Tensor | None = None,
         num_temperatures: int | None = None,
         seed: int | None = None,
-    ) -> Estimated:
+    ) -> Annealed:
         """Log Z by reverse annealing: on average an upper bound of it, in nats.
 
         From exact draws of the model E[exp(−value)] = 1/Z, so E[value] ≥ log Z, and value <
-        log Z − t has probability below e⁻ᵗ. Draws of the model's own Gibbs chains are not quite
-        exact: where they miss a mode that forward annealing misses too, both agree and both
-        are too low. Data as ``start`` show that: see :mod:`genus.inference.annealing`.
+        log Z − t has probability below e⁻ᵗ; ``bound`` lies further above. Draws of the model's
+        own Gibbs chains are not quite exact: where they miss a mode that forward annealing
+        misses too, both agree and both are too low. Data as ``start`` show that: see
+        :mod:`genus.inference.annealing`.
 
         Args:
             effort: number of chains; the model's own, or that of ``start``, by default.
@@ -268,8 +286,7 @@ class RBM(Energy, Estimate, Encodes, Completes):
                 raise ValueError(f"start has {len(draws)} rows for {effort} chains; one each")
             state = path.at(draws.flatten(1))
             log_weights = reverse_annealed_importance(path, state, betas)
-        ratio = log_mean(-log_weights)
-        return Estimated(path.log_base_partition - ratio.value, ratio.standard_error)
+        return _over(path, reverse_ratio(log_weights))
 
     def _betas(self, num_temperatures: int | None) -> list[float]:
         return inverse_temperatures(num_temperatures or self.num_temperatures)
@@ -286,12 +303,12 @@ class RBM(Energy, Estimate, Encodes, Completes):
                 f"an exact log Z needs a side of at most {MOST_UNITS} units, this model has "
                 f"{self.weights.shape[0]} and {self.weights.shape[1]}; use log_partition()"
             )
-        weights = self.weights.double()
-        near, far = self.visible_bias.double(), self.hidden_bias.double()
-        if len(far) < len(near):
-            weights, near, far = weights.T, far, near
-        return log_sum(
-            lambda rows: rows @ near + softplus(rows @ weights + far).sum(1),
-            len(near),
-            device=weights.device,
-        )
+        if self.num_hidden < len(self.visible_bias):
+            return log_sum_pairs(self.weights.T, self.hidden_bias, self.visible_bias)
+        return log_sum_pairs(self.weights, self.visible_bias, self.hidden_bias)
+
+
+def _over(path: Tempered, ratio: Annealed) -> Annealed:
+    """Log Z₁ from log Z₁/Z₀."""
+    base = path.log_base_partition
+    return ratio._replace(value=base + ratio.value, bound=base + ratio.bound)

@@ -10,7 +10,7 @@ from genus import distributions
 from genus.distributions import HeadKind
 from genus.distributions.head import at_least_float32
 from genus.engine import Algorithm, Budget, Descend, Optimiser
-from genus.model import Completes, Encodes, LowerBound
+from genus.model import Completes, Encodes, WeightedBound
 from genus.models.variational.networks import Architecture, Decoder, Encoder, check_architecture
 from genus.nn.features import features
 from genus.objectives.variational import BoundTerms, EvidenceLowerBound
@@ -23,7 +23,7 @@ LARGEST_LOG_SCALE = 8.0
 MOST_ROWS = 2048
 
 
-class VAE(LowerBound, Encodes, Completes):
+class VAE(WeightedBound, Encodes, Completes):
     """A deep latent-variable model with a recognition network.
 
         z ~ N(0, I)    x ~ head(decoder(z))    q(z | x) = N(μ(x), diag σ²(x))
