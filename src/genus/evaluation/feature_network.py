@@ -2,77 +2,46 @@
 
 import hashlib
 import math
-from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import final
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.data import Dataset
 from genus.engine import checkpoint
 from genus.engine.seeding import address, seeded
+from genus.evaluation import inception
+from genus.evaluation.digit_classifier import DigitClassifier
+from genus.evaluation.feature_map import Classifies, Features, PrincipalAxes, RawFeatures
+from genus.evaluation.given_network import GivenNetwork
+from genus.evaluation.resizing import Resizing
 from genus.evaluation.units import has_units, to_units
 
-__all__ = ["Classifier", "Features", "PrincipalAxes", "RawFeatures", "choose_features"]
+__all__ = [
+    "CHOICES",
+    "Choice",
+    "Classifier",
+    "Classifies",
+    "Features",
+    "PrincipalAxes",
+    "RawFeatures",
+    "choose_features",
+    "features_for",
+]
+
+Choice = Literal["auto", "inception", "digits", "classifier", "pixels"]
+
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+"""The names that :func:`features_for` knows."""
 
 LARGEST_SIDE = 64
 FEWEST_EXAMPLES = 1000
 STEPS, BATCH_SIZE = 500, 128
 DIGESTED = 512
-
-
-class Features(ABC):
-    """A map from data, in the unit of the data set, to features.
-
-    Attributes:
-        name: what a report calls it.
-        accuracy: of the classifier that the features were learnt by, on test data; or None.
-    """
-
-    name: str
-    accuracy: float | None = None
-
-    @abstractmethod
-    def _features(self, x: Tensor) -> Float[Tensor, "batch feature"]:
-        """Features of one block."""
-
-    @final
-    @torch.no_grad()
-    def __call__(self, x: Tensor, *, block: int = 512) -> Float[Tensor, "batch feature"]:
-        """The features of data in the unit of the data set, shape ``(n, *shape)``."""
-        return torch.cat([self._features(rows) for rows in x.split(block)])
-
-
-class RawFeatures(Features):
-    """The numbers themselves, each divided by its spread in the training data."""
-
-    def __init__(self, train: Tensor) -> None:
-        flat = train.flatten(1)
-        self.mean, spread = flat.mean(0), flat.std(0)
-        self.scale = torch.where(spread > 0, spread, torch.ones_like(spread))
-        self.name = f"the {flat.shape[1]} numbers themselves, standardised"
-
-    def _features(self, x: Tensor) -> Tensor:
-        return (x.flatten(1) - self.mean) / self.scale
-
-
-class PrincipalAxes(Features):
-    """The leading principal components of the training data, in their own unit."""
-
-    def __init__(self, train: Tensor, num_components: int = 64) -> None:
-        flat = train.flatten(1).double()
-        self.mean = flat.mean(0)
-        covariance = torch.cov(flat.T)
-        vectors = torch.linalg.eigh(covariance).eigenvectors
-        count = min(num_components, flat.shape[1])
-        self.axes = vectors[:, -count:].flip(1)
-        self.name = f"{count} principal components of the training pixels"
-
-    def _features(self, x: Tensor) -> Tensor:
-        return ((x.flatten(1).double() - self.mean) @ self.axes).float()
+DIGITS = (1, 28, 28)
+MOST_NUMBERS = 100_000_000
 
 
 class _Network(nn.Module):
@@ -102,7 +71,7 @@ class _Network(nn.Module):
         return self.top(F.relu(self.body(x)))
 
 
-class Classifier(Features):
+class Classifier(Classifies):
     """The last hidden layer of a small classifier, trained on the training split.
 
     One network serves all views of a set of grey pictures: half of the pictures it learns from
@@ -110,43 +79,146 @@ class Classifier(Features):
 
     Args:
         network: trained.
-        name: of the data that it learnt.
+        data: that it learnt.
         accuracy: on test pictures.
+        device: where it computes.
     """
 
-    def __init__(self, network: _Network, name: str, accuracy: float) -> None:
-        self.network = network.eval()
+    kind = "classifier"
+
+    def __init__(
+        self,
+        network: _Network,
+        data: Dataset,
+        accuracy: float,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval().requires_grad_(False)
         self.accuracy = accuracy
-        self.name = f"128 features of a small classifier of {name} ({accuracy:.2%} on test)"
+        self.shape = data.space.shape
+        self.num_classes = data.num_classes
+        self.name = f"128 features of a small classifier of {data.name} ({accuracy:.2%} on test)"
 
     def _features(self, x: Tensor) -> Tensor:
         return self.network.body(x)
 
+    def _logits(self, features: Tensor) -> Tensor:
+        return self.network.top(F.relu(features))
 
-def choose_features(data: Dataset, *, seed: int = 0, folder: Path | None = None) -> Features | None:
-    """The features that suit a data set; None for data that have no unit.
 
-    Labelled pictures of at most 64×64 get a classifier of their own, which takes some ten
-    seconds once; other pictures their principal components; other numbers are features already.
+def features_for(
+    data: Dataset,
+    choice: Choice | Path = "auto",
+    *,
+    resizing: Resizing = "tf",
+    seed: int = 0,
+    folder: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Features | None:
+    """The features to compare samples with data in, and where they come from in their name.
 
     Args:
         data: in its finest view (levels rather than bits).
-        seed: of the classifier.
+        choice: a path: a TorchScript network (see ``GivenNetwork``); "inception": the network
+            of the standard FID; "digits": the embedded classifier of digits, for grey 28×28
+            pictures; "classifier": one trained on these data; "pixels": principal axes of
+            pictures, other numbers as they are; "auto": Inception for pictures where its
+            weights are installed, otherwise what :func:`choose_features` takes.
+        resizing: "tf", "torch" or "clean", of Inception.
+        seed: of a classifier that is trained.
         folder: where a trained classifier is kept and found again.
+        device: where the features are computed.
+
+    Returns:
+        The features; None for "auto" and data that have no unit.
+
+    Raises:
+        ValueError: where the data or this installation do not suit the choice.
+    """
+    if isinstance(choice, str) and choice not in CHOICES:
+        raise ValueError(f"choice must be a Path or one of {', '.join(CHOICES)}, got {choice!r}")
+    if not has_units(data):
+        if choice == "auto":
+            return None
+        raise ValueError(f"{data.name} has no unit in which features could be measured")
+    if choice == "pixels":
+        return _plain(data)
+    if choice == "auto":
+        if inception.is_installed() and _is_picture(data) and data.space.shape[0] in (1, 3):
+            return inception.InceptionFeatures(resizing, device)
+        return choose_features(data, seed=seed, folder=folder, device=device)
+    if not _is_picture(data):
+        raise ValueError(f"{choice} features are of pictures, {data.name} has {data.space}")
+    if choice == "inception":
+        return inception.InceptionFeatures(resizing, device)
+    if choice == "digits":
+        if data.space.shape != DIGITS:
+            raise ValueError(f"digits features are of grey 28×28 pictures, got {data.space}")
+        return DigitClassifier(device)
+    if choice == "classifier":
+        if not _is_learnable(data):
+            raise ValueError(
+                f"a classifier needs pictures of at most {LARGEST_SIDE}×{LARGEST_SIDE} with at "
+                f"least {FEWEST_EXAMPLES} labels of two classes or more; choose 'pixels'"
+            )
+        return _classifier(data, seed, folder, device)
+    return GivenNetwork(Path(choice), to_units(data, data.materialise("train", 2)), device)
+
+
+def choose_features(
+    data: Dataset,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Features | None:
+    """The cheap features that suit a data set; None for data that have no unit.
+
+    MNIST, and grey 28×28 pictures without labels, are seen by the embedded classifier of
+    digits. Other labelled pictures of at most 64×64 get a classifier of their own, which takes
+    some ten seconds once; other pictures their principal components; other numbers are features
+    already.
+
+    Args:
+        data: in its finest view (levels rather than bits).
+        seed: of a classifier that is trained.
+        folder: where a trained classifier is kept and found again.
+        device: where the features are computed.
     """
     if not has_units(data):
         return None
-    shape = data.space.shape
-    picture = data.kind == "image" and len(shape) == 3
+    if _is_picture(data):
+        learnable = _is_learnable(data)
+        if data.space.shape == DIGITS and (data.name == "mnist" or not learnable):
+            return DigitClassifier(device)
+        if learnable:
+            return _classifier(data, seed, folder, device)
+    return _plain(data)
+
+
+def _is_picture(data: Dataset) -> bool:
+    return data.kind == "image" and len(data.space.shape) == 3
+
+
+def _is_learnable(data: Dataset) -> bool:
+    """Whether a classifier of these pictures can be trained in some seconds."""
     labels = data.labels("train")
     enough = labels is not None and len(labels) >= FEWEST_EXAMPLES
-    if picture and enough and (data.num_classes or 0) > 1 and max(shape[1:]) <= LARGEST_SIDE:
-        return _classifier(data, seed, folder)
-    train = to_units(data, data.materialise("train", min(5000, data.train.num_examples)))
-    return PrincipalAxes(train) if picture else RawFeatures(train)
+    return enough and data.num_classes > 1 and max(data.space.shape[1:]) <= LARGEST_SIDE
 
 
-def _classifier(data: Dataset, seed: int, folder: Path | None) -> Classifier:
+def _plain(data: Dataset) -> PrincipalAxes | RawFeatures:
+    """Features that are found without learning."""
+    fitting = max(2, MOST_NUMBERS // data.space.num_dimensions)
+    count = min(5000, fitting, data.train.num_examples)
+    train = to_units(data, data.materialise("train", count))
+    return PrincipalAxes(train) if _is_picture(data) else RawFeatures(train)
+
+
+def _classifier(
+    data: Dataset, seed: int, folder: Path | None, device: torch.device | str
+) -> Classifier:
     """The stored classifier of these data and this seed, or a new one."""
     channels, height, width = data.space.shape
     described = {
@@ -165,13 +237,13 @@ def _classifier(data: Dataset, seed: int, folder: Path | None) -> Classifier:
             tensors, metadata = checkpoint.read_tensors(path)
             if metadata["described"] == described:
                 network.load_state_dict(tensors)
-                return Classifier(network, data.name, metadata["accuracy"])
+                return Classifier(network, data, metadata["accuracy"], device)
         accuracy = _train(network, data)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         metadata = {"described": described, "accuracy": accuracy}
         checkpoint.write_tensors(path, dict(network.state_dict()), metadata)
-    return Classifier(network, data.name, accuracy)
+    return Classifier(network, data, accuracy, device)
 
 
 def _digest(data: Dataset) -> str:
