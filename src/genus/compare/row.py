@@ -3,6 +3,7 @@
 from typing import Any
 
 from genus.compare.families import Family
+from genus.data import Dataset
 from genus.engine import Progress
 from genus.evaluation import Figure, Report
 from genus.evaluation.likelihood import describe_space
@@ -11,6 +12,9 @@ from genus.recipes.results import hardware
 from genus.recipes.runs import describe
 
 __all__ = ["blank_row", "finished_row"]
+
+ROW_NAMES = {"density": "density_of_samples"}
+"""Figures whose name means something else in a row."""
 
 
 def blank_row(name: str, family: Family, status: str, reason: str | None = None) -> dict[str, Any]:
@@ -77,13 +81,7 @@ def finished_row(
         "hardware": hardware(),
         "commit": describe(recipe, "")["commit"],
     }
-    row |= (
-        _likelihood(report)
-        | _quality(report)
-        | _modes(report)
-        | _speed(report)
-        | _abilities(report)
-    )
+    row |= _likelihood(report) | _quality(report, recipe.data) | _speed(report) | _abilities(report)
     return row
 
 
@@ -107,42 +105,29 @@ def _likelihood(report: Report) -> dict[str, Any]:
     return row
 
 
-def _quality(report: Report) -> dict[str, Any]:
+def _quality(report: Report, data: Dataset) -> dict[str, Any]:
     found = report.quality
     if found is None:
         return {}
-    return {
-        "fid": found.fid.value,
-        "fid_standard_error": found.fid.standard_error,
-        "fid_floor": found.fid_floor.value,
-        "fid_samples": found.fid.num_examples,
-        "fid_note": found.fid.note,
+    figures, floors = found.figures, found.floors
+    row: dict[str, Any] = {
         "feature_network": found.feature_network,
         "feature_accuracy": found.feature_accuracy,
-        "precision": found.manifold.precision,
-        "recall": found.manifold.recall,
-        "density_of_samples": found.manifold.density,
-        "coverage": found.manifold.coverage,
-        "precision_floor": found.manifold_floor.precision,
-        "recall_floor": found.manifold_floor.recall,
-        "coverage_floor": found.manifold_floor.coverage,
-        "energy_distance": found.energy_distance,
-        "energy_floor": found.energy_floor,
     }
-
-
-def _modes(report: Report) -> dict[str, Any]:
-    """Of a toy with known modes."""
-    if report.quality is None or report.quality.modes is None:
-        return {}
-    found, floor = report.quality.modes, report.quality.modes_floor
-    return {
-        "modes": found.found,
-        "modes_known": found.known,
-        "kl": found.kl,
-        "high_quality": found.good,
-        "high_quality_floor": None if floor is None else floor.good,
-    }
+    for name, figure in figures.items():
+        key = ROW_NAMES.get(name, name)
+        row |= {key: figure.value, f"{key}_floor": _value(floors.get(name))}
+        if figure.interval is not None:
+            row[f"{key}_interval"] = list(figure.interval)
+    if "fid" in figures:
+        row |= {
+            "fid_standard_error": figures["fid"].standard_error,
+            "fid_samples": figures["fid"].num_examples,
+            "fid_note": figures["fid"].note,
+        }
+    if "modes" in figures and data.truth is not None:
+        row["modes_known"] = len(data.truth.modes)
+    return row
 
 
 def _speed(report: Report) -> dict[str, Any]:

@@ -8,18 +8,22 @@ from genus.evaluation.completion import (
     masks,
 )
 from genus.evaluation.energy_distance import energy_distance
-from genus.evaluation.evaluate import Effort, Report, evaluate
+from genus.evaluation.evaluate import PARTS, Effort, Report, chosen_parts, evaluate
 from genus.evaluation.feature_network import Features, choose_features
 from genus.evaluation.features import probe_accuracy, probe_floor
 from genus.evaluation.figure import Figure
 from genus.evaluation.frechet import Moments, frechet_distance, frechet_figure
 from genus.evaluation.likelihood import Likelihood, density_kind, likelihood
+from genus.evaluation.metrics import METRICS, chosen_metrics
 from genus.evaluation.neighbours import Manifold, manifold, nearest
 from genus.evaluation.reconstruction import reconstruction_error, reconstruction_floor
-from genus.evaluation.samples import Quality, Reference, nearest_real, sample_quality
+from genus.evaluation.reference import Reference, Seen, nearest_real
+from genus.evaluation.samples import Quality, sample_quality
 from genus.evaluation.speed import Speed, network_evaluations, num_parameters, sampling_speed
 
 __all__ = [
+    "METRICS",
+    "PARTS",
     "Completed",
     "Effort",
     "Features",
@@ -30,8 +34,11 @@ __all__ = [
     "Quality",
     "Reference",
     "Report",
+    "Seen",
     "Speed",
     "choose_features",
+    "chosen_metrics",
+    "chosen_parts",
     "complete_under_masks",
     "completion_error",
     "completion_floor",

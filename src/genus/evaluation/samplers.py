@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Literal
+from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from genus.data import Dataset
@@ -15,7 +16,17 @@ from genus.models.autoregressive import MADE, PixelCNN
 from genus.models.boltzmann import RBM
 from genus.models.diffusion import Diffusion
 
-__all__ = ["Sampler", "full_sampler_of", "sampler_of"]
+__all__ = ["Draw", "Sampler", "full_sampler_of", "given_labels", "sampler_of"]
+
+
+class Draw(Protocol):
+    """From a number and a seed to that many draws.
+
+    A conditional model is given the labels of training data, from the one numbered ``start`` on.
+    """
+
+    def __call__(self, n: int, seed: int, start: int = 0) -> Tensor:
+        """The draws, in the model's space."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +36,12 @@ class Sampler:
     Attributes:
         name: what a report calls it; empty where a model has one way only.
         evaluations: passes through the network, one after another, behind every draw.
-        draw: from a number and a seed to that many draws.
+        draw: the way.
     """
 
     name: str
     evaluations: int
-    draw: Callable[[int, int], Tensor]
+    draw: Draw
 
 
 def sampler_of(model: Model, data: Dataset, *, most_steps: int = 50) -> Sampler:
@@ -44,8 +55,8 @@ def sampler_of(model: Model, data: Dataset, *, most_steps: int = 50) -> Sampler:
     if isinstance(model, Diffusion):
         return _diffusion_sampler(model, data, model.sampler, model.sampling_steps)
 
-    def draw(n: int, seed: int) -> Tensor:
-        return model.sample(n, condition=_given(model, data, n), seed=seed)
+    def draw(n: int, seed: int, start: int = 0) -> Tensor:
+        return model.sample(n, condition=given_labels(model, data, n, start), seed=seed)
 
     return Sampler("", evaluations(model, lambda: draw(1, 0)), draw)
 
@@ -77,9 +88,9 @@ def _one_for_each_gibbs_step(model: RBM, action: Callable[[], object]) -> int:
 def _diffusion_sampler(
     model: Diffusion, data: Dataset, kind: Literal["ddpm", "ddim"], steps: int | None
 ) -> Sampler:
-    def draw(n: int, seed: int) -> Tensor:
+    def draw(n: int, seed: int, start: int = 0) -> Tensor:
         with _sampling(model, kind, steps):
-            return model.sample(n, condition=_given(model, data, n), seed=seed)
+            return model.sample(n, condition=given_labels(model, data, n, start), seed=seed)
 
     with _sampling(model, kind, steps):
         count = model.num_evaluations
@@ -97,7 +108,8 @@ def _sampling(model: Diffusion, kind: Literal["ddpm", "ddim"], steps: int | None
         model.sampler, model.sampling_steps = before
 
 
-def _given(model: Model, data: Dataset, n: int) -> Tensor | None:
+def given_labels(model: Model, data: Dataset, n: int, start: int = 0) -> Tensor | None:
+    """The labels that a conditional model draws under, in the order of the training data."""
     if model.condition is None:
         return None
     labels = data.labels("train")
@@ -105,4 +117,4 @@ def _given(model: Model, data: Dataset, n: int) -> Tensor | None:
         raise ValueError(
             f"the model is conditioned on {model.condition}; {data.name} has no labels"
         )
-    return labels.repeat(-(-n // len(labels)))[:n]
+    return labels[torch.arange(start, start + n) % len(labels)]

@@ -1,26 +1,14 @@
 """How far a model's samples are from real data, beside how far real data are from themselves."""
 
-import copy
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
-from genus.data import Dataset
-from genus.engine.seeding import seeded
-from genus.evaluation.energy_distance import energy_distance
-from genus.evaluation.feature_network import Features
 from genus.evaluation.figure import Figure
-from genus.evaluation.frechet import Moments, frechet_figure
-from genus.evaluation.modes import Modes, find_modes
-from genus.evaluation.neighbours import Manifold, manifold, nearest
-from genus.evaluation.units import samples_to_units, to_units
-from genus.spaces import Binary, Pixels
+from genus.evaluation.metrics import METRICS, chosen_metrics
+from genus.evaluation.reference import Reference, Seen
 
-__all__ = ["Quality", "Reference", "nearest_real", "sample_quality"]
-
-MOST_MANIFOLD = 2048
-MOST_REFERENCE = 10_000
+__all__ = ["Quality", "sample_quality"]
 
 
 @dataclass(frozen=True)
@@ -28,109 +16,75 @@ class Quality:
     """Figures of samples, each beside that of as many real, held-out data.
 
     Attributes:
-        fid: Fréchet distance of the features from those of the test set.
-        fid_floor: the same of real training data.
-        manifold: precision, recall, density and coverage in the features.
-        manifold_floor: the same of real training data.
-        energy_distance: for points of a few dimensions, in their own unit; else None.
-        energy_floor: the same of real training data.
-        modes: of a toy whose modes are known; else None.
-        modes_floor: the same of real training data.
-        feature_network: what the features are.
+        figures: by name, such as "fid" or "precision".
+        floors: the same of real training data in the place of the samples.
+        feature_network: what the features are, and where they come from.
+        feature_kind: the same in a word.
         feature_accuracy: of the classifier behind them, where there is one.
+        seconds: what each metric took, floor included.
+        skipped: metrics that could not be computed, with the reason.
     """
 
-    fid: Figure
-    fid_floor: Figure
-    manifold: Manifold
-    manifold_floor: Manifold
-    energy_distance: float | None
-    energy_floor: float | None
-    modes: Modes | None
-    modes_floor: Modes | None
+    figures: dict[str, Figure]
+    floors: dict[str, Figure]
     feature_network: str
-    feature_accuracy: float | None
+    feature_kind: str
+    feature_accuracy: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
-class Reference:
-    """The real data of one view: the test set to compare with, training data for the floor.
-
-    Args:
-        data: the view that samples are judged in, beside real data seen alike.
-        features: fitted to the data set.
-    """
-
-    def __init__(self, data: Dataset, features: Features) -> None:
-        self.data, self.learnt, self.features = data, data, features
-        self.tossed = False
-        base = data.base
-        most = min(MOST_REFERENCE, base.test.num_examples)
-        self.test = to_units(base, base.materialise("test", most))
-        count = min(MOST_REFERENCE, base.train.num_examples)
-        self.train = to_units(base, base.materialise("train", count))
-        self.test_features = features(self.test)
-        self.train_features = features(self.train)
-        self.moments = Moments.of(self.test_features)
-
-    def for_view(self, data: Dataset) -> "Reference":
-        """The same real data for a model that learnt another view of them.
-
-        Draws of grey levels are tossed to black and white where the real data are: both went
-        the same way then, x ~ Bernoulli(level / (levels − 1)).
-        """
-        here, there = self.data.base.space, data.base.space
-        tossed = isinstance(here, Binary) and isinstance(there, Pixels)
-        if here != there and not (tossed and here.shape == there.shape):
-            raise ValueError(f"draws in {there} cannot be judged beside data in {here}")
-        twin = copy.copy(self)
-        twin.learnt, twin.tossed = data, tossed
-        return twin
-
-    def units(self, samples: Tensor) -> Tensor:
-        """Draws of the model in the unit of the data set, seen as the real data are."""
-        drawn = samples_to_units(self.learnt, samples)
-        if not self.tossed:
-            return drawn
-        with seeded(0, drawn.device):
-            return (torch.rand_like(drawn) < drawn).to(drawn.dtype)
-
-
-def sample_quality(samples: Tensor, reference: Reference, *, seed: int = 0) -> Quality:
-    """Compares samples (as the model drew them) with real data.
+def sample_quality(
+    seen: Seen,
+    reference: Reference,
+    *,
+    only: Sequence[str] | None = None,
+    strict: bool = False,
+    seed: int = 0,
+    say: Callable[[str], None] | None = None,
+) -> Quality:
+    """Compares samples with real data by every metric that suits both.
 
     The floor is that of as many real training data; where the training set is smaller than the
     samples, of all of it.
+
+    Args:
+        seen: the samples, as :meth:`Reference.see` sees them.
+        reference: the real data.
+        only: names of metrics or of their figures; the usual ones by default.
+        strict: raise where one cannot be computed, rather than skip it.
+        seed: of bootstraps and subsets.
+        say: told which metric comes next.
+
+    Raises:
+        ValueError: where a name is unknown; with ``strict`` also where a metric does not suit the
+            data, or there are too few samples for it.
     """
-    drawn = reference.units(samples)
-    seen = reference.features(drawn)
-    real = reference.train_features[: len(seen)]
-    near = min(MOST_MANIFOLD, len(seen), len(reference.test_features))
-    test = reference.test_features[:near]
-    flat_test, flat_train = reference.test.flatten(1), reference.train.flatten(1)
-    few = flat_test.shape[1] <= 16
+    figures: dict[str, Figure] = {}
+    floors: dict[str, Figure] = {}
+    seconds: dict[str, float] = {}
+    skipped: dict[str, str] = {}
+    for name in chosen_metrics(only):
+        metric = METRICS[name]
+        reason = metric.unsuited(seen, reference)
+        if reason is not None:
+            if strict:
+                raise ValueError(f"{name} cannot be measured here: {reason}")
+            continue
+        if say is not None:
+            say(name)
+        clock = time.perf_counter()
+        try:
+            found = metric.measure(seen, reference, seed)
+            floor = reference.floor(metric, name, len(seen), seed)
+        except ValueError as error:
+            if strict:
+                raise
+            skipped[name] = str(error)
+            continue
+        figures, floors = figures | found, floors | floor
+        seconds[name] = round(time.perf_counter() - clock, 3)
+    features = reference.features
     return Quality(
-        fid=frechet_figure(seen, reference.moments, seed=seed, warn=False),
-        fid_floor=frechet_figure(real, reference.moments, seed=seed, warn=False),
-        manifold=manifold(test, seen[:near]),
-        manifold_floor=manifold(test, real[:near]),
-        energy_distance=energy_distance(drawn.flatten(1), flat_test) if few else None,
-        energy_floor=energy_distance(flat_train[: len(drawn)], flat_test) if few else None,
-        modes=_modes(reference.data, drawn),
-        modes_floor=_modes(reference.data, reference.train[: len(drawn)]),
-        feature_network=reference.features.name,
-        feature_accuracy=reference.features.accuracy,
+        figures, floors, features.name, features.kind, features.accuracy, seconds, skipped
     )
-
-
-def _modes(data: Dataset, points: Tensor) -> Modes | None:
-    truth = data.truth
-    if truth is None or truth.standard_deviation is None or not len(truth.modes):
-        return None
-    return find_modes(points.flatten(1), truth.modes.flatten(1), truth.standard_deviation)
-
-
-def nearest_real(samples: Tensor, reference: Reference) -> tuple[Tensor, Tensor]:
-    """The nearest training datum of every sample, in the unit of the data set, and how far."""
-    drawn = reference.units(samples).flatten(1)
-    distance, index = nearest(drawn, reference.train.flatten(1))
-    return reference.train[index[:, 0]], distance[:, 0] / drawn.shape[1] ** 0.5

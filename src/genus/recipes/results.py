@@ -9,12 +9,19 @@ import torch
 
 from genus.data import Dataset
 from genus.engine import checkpoint
-from genus.evaluation import Figure, Report
+from genus.evaluation import Figure, Quality, Report
 from genus.recipes.recipe import Published
 from genus.recipes.registry import ENTRIES
 from genus.recipes.runs import RunFolder, view_of
 
-__all__ = ["hardware", "metrics_of", "results_of", "write_results"]
+__all__ = [
+    "floors_of",
+    "hardware",
+    "metrics_of",
+    "record_of_samples",
+    "results_of",
+    "write_results",
+]
 
 
 def metrics_of(report: Report) -> dict[str, Figure]:
@@ -25,12 +32,9 @@ def metrics_of(report: Report) -> dict[str, Figure]:
         found["log_likelihood_reverse_ais"] = report.likelihood.reverse
         found["bits_per_dim"] = report.likelihood.bits_per_dim
     if report.quality is not None:
-        quality = report.quality
-        found["fid"], found["fid_floor"] = quality.fid, quality.fid_floor
-        for name in ("precision", "recall", "density", "coverage"):
-            found[name] = Figure(getattr(quality.manifold, name), "~")
-        if quality.energy_distance is not None:
-            found["energy_distance"] = Figure(quality.energy_distance, "~")
+        found |= report.quality.figures
+        if "fid" in report.quality.floors:
+            found["fid_floor"] = report.quality.floors["fid"]
     found["reconstruction_error"] = report.reconstruction
     for mask, figure in (report.completion or {}).items():
         found[f"completion_error, {mask}"] = figure
@@ -40,6 +44,19 @@ def metrics_of(report: Report) -> dict[str, Figure]:
     if report.sampler is not None:
         found["network_evaluations"] = Figure(float(report.sampler.evaluations), "=")
     return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def floors_of(report: Report) -> dict[str, Figure]:
+    """What figures are to be compared with: real data, or the answer that ignores the question."""
+    floors: dict[str, Figure | None] = {
+        "reconstruction_error": report.reconstruction_floor,
+        "accuracy": report.probe_floor,
+    }
+    for mask, figure in (report.completion_floor or {}).items():
+        floors[f"completion_error, {mask}"] = figure
+    if report.quality is not None:
+        floors |= report.quality.floors
+    return {name: figure for name, figure in floors.items() if figure is not None}
 
 
 def results_of(
@@ -61,17 +78,11 @@ def results_of(
     if data is not None:
         name, view = data.name, view_of(data)
     published = {} if described.get("loading") else _published(opened.recipe, name, view, report)
-    metrics: dict[str, Any] = {}
+    metrics, floors = {}, floors_of(report)
     for metric, figure in metrics_of(report).items():
-        metrics[metric] = {
-            "value": figure.value,
-            "sign": figure.sign,
-            "standard_error": figure.standard_error,
-        }
-        if figure.num_examples:
-            metrics[metric]["num_examples"] = figure.num_examples
-        if figure.note:
-            metrics[metric]["note"] = figure.note
+        metrics[metric] = _entry(figure)
+        if metric in floors:
+            metrics[metric]["floor"] = _entry(floors[metric])
         if metric in published:
             metrics[metric]["published"] = published[metric].value
             metrics[metric]["source"] = f"{published[metric].source} ({published[metric].data})"
@@ -87,9 +98,59 @@ def results_of(
     }
     if view in ("binary", "static"):
         record["binarisation"] = "dynamic" if view == "binary" else "static"
+    record |= {
+        "model": type(opened.model).__name__,
+        "parameters": report.parameters,
+        "density": report.density,
+    }
     if report.quality is not None:
         record["feature_network"] = report.quality.feature_network
+        record["skipped"] = report.quality.skipped
     return record
+
+
+def record_of_samples(
+    path: str, data: Dataset, quality: Quality, num_samples: int, command: str
+) -> dict[str, Any]:
+    """The figures of samples that another program drew.
+
+    Args:
+        path: where they were read from.
+        data: what they were judged beside, in the view that they were seen in.
+        quality: what was measured.
+        num_samples: how many were judged.
+        command: how to measure it again.
+    """
+    metrics = {name: _entry(figure) for name, figure in quality.figures.items()}
+    for name, figure in quality.floors.items():
+        metrics[name]["floor"] = _entry(figure)
+    return {
+        "samples": path,
+        "num_samples": num_samples,
+        "data": data.name,
+        "view": view_of(data),
+        "metrics": metrics,
+        "feature_network": quality.feature_network,
+        "skipped": quality.skipped,
+        "hardware": hardware(),
+        "command": command,
+    }
+
+
+def _entry(figure: Figure) -> dict[str, Any]:
+    """A figure as a record holds it."""
+    entry: dict[str, Any] = {
+        "value": figure.value,
+        "sign": figure.sign,
+        "standard_error": figure.standard_error,
+    }
+    if figure.interval is not None:
+        entry["interval"] = list(figure.interval)
+    if figure.num_examples:
+        entry["num_examples"] = figure.num_examples
+    if figure.note:
+        entry["note"] = figure.note
+    return entry
 
 
 def _published(
@@ -97,7 +158,7 @@ def _published(
 ) -> dict[str, Published]:
     """The published figures that these data, this view and this feature network compare with."""
     entry = ENTRIES.get(recipe)
-    network = None if report.quality is None else report.quality.feature_network
+    network = None if report.quality is None else report.quality.feature_kind
     return {
         metric: figure
         for metric, figure in ({} if entry is None else entry.published).items()

@@ -1,0 +1,76 @@
+"""How a record of figures is shown: each beside its floor and what others published."""
+
+from typing import Any
+
+from genus.cli.output import console, print_table
+from genus.evaluation.figure import SYMBOLS
+
+__all__ = ["show_record"]
+
+TITLES = {
+    "log_likelihood": "log-likelihood, nats",
+    "bits_per_dim": "bits per dimension",
+    "accuracy": "linear probe, accuracy",
+}
+
+
+def show_record(record: dict[str, Any]) -> None:
+    """The table of a run's or of samples' figures, and what a reader must know beside it."""
+    page = console()
+    page.print(_heading(record), highlight=False, markup=False, style="bold")
+    rows = []
+    for name, entry in record["metrics"].items():
+        if name == "fid_floor":
+            continue
+        floor = entry.get("floor")
+        published = f"{entry['published']:g}  {entry['source']}" if "published" in entry else ""
+        rows.append(
+            (
+                TITLES.get(name, name.replace("_", " ")),
+                _value(entry),
+                _interval(entry),
+                "" if floor is None else _value(floor),
+                published,
+            )
+        )
+    headings = ("figure", "value", "95 % interval", "floor", "published")
+    with_any = [i for i in range(len(headings)) if i < 2 or any(row[i] for row in rows)]
+    print_table([headings[i] for i in with_any], [[row[i] for i in with_any] for row in rows])
+    if record.get("density") == "none":
+        page.print("log-likelihood: none, this model has no density", style="dim")
+    if record.get("feature_network"):
+        page.print(f"features: {record['feature_network']}", style="dim", markup=False)
+    for line in _notes(record):
+        page.print(line, style="dim", markup=False, soft_wrap=True)
+
+
+def _heading(record: dict[str, Any]) -> str:
+    if "samples" in record:
+        return f"{record['num_samples']:,} samples of {record['samples']} beside {record['data']}"
+    parts = [f"{record['recipe']} on {record['data']}"]
+    if record.get("model"):
+        parts.append(f"{record['model']}, {record['parameters']:,} parameters")
+    return ": ".join(parts)
+
+
+def _value(entry: dict[str, Any]) -> str:
+    error = entry.get("standard_error")
+    spread = "" if error is None else f" ± {error:.2g}"
+    value = entry["value"]
+    return f"{SYMBOLS[entry['sign']]} {value:.5g}{spread}" if value is not None else "–"
+
+
+def _interval(entry: dict[str, Any]) -> str:
+    ends = entry.get("interval")
+    return "" if ends is None else f"{ends[0]:.4g} to {ends[1]:.4g}"
+
+
+def _notes(record: dict[str, Any]) -> list[str]:
+    """Each note once, with the figures that it is about, and what was skipped."""
+    about: dict[str, list[str]] = {}
+    for name, entry in record["metrics"].items():
+        if entry.get("note"):
+            about.setdefault(entry["note"], []).append(name)
+    lines = [f"{', '.join(names)}: {note}" for note, names in about.items()]
+    skipped = record.get("skipped", {})
+    return lines + [f"{name} left out: {reason}" for name, reason in skipped.items()]
