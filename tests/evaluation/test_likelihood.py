@@ -215,7 +215,7 @@ def test_directions_that_disagree_are_told_aloud(points: Dataset) -> None:
     assert loud.bits_per_dim.note == loud.nats.note
     assert loud.reverse is not None
     assert loud.bracket is not None
-    assert [round(end.value, 4) for end in loud.bracket] == [-9.1, -2.0]
+    assert [round(end.value, 4) for end in loud.bracket] == [-9.5, -1.6]
     assert [end.standard_error for end in loud.bracket] == [pytest.approx(0.1)] * 2
 
 

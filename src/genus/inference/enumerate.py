@@ -74,6 +74,8 @@ def log_sum_pairs(
         ValueError: where x has more than 25 units.
     """
     weights, near, far = weights.double(), near.double(), far.double()
+    if len(far) == 0:
+        return softplus(near, threshold=30.0).sum()
     most = (far + weights.clamp_min(0).sum(0)).max()
     highest = torch.stack([most, far.max(), weights.abs().sum(0).max()]).max()
     if not bool(highest < LARGEST_EXPONENT):

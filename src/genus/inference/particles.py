@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genus.distributions import Head
 
-__all__ = ["Completion", "Walk", "complete", "draw", "systematic"]
+__all__ = ["Completion", "Walk", "complete", "draw", "observed_first", "systematic"]
 
 
 class Walk(Protocol):
@@ -123,6 +123,15 @@ def complete(
         walk.select(chosen)
         trail = trail[chosen]
     return Completion(trail, evidence)
+
+
+def observed_first(observed: Bool[Tensor, "batch step"]) -> bool:
+    """Whether all that is observed comes before all that is missing, in every row.
+
+    Then the evidence is exact; else its expectation is p(observed), so that its logarithm is at
+    most log p(observed) on average.
+    """
+    return not bool((observed[:, 1:] & ~observed[:, :-1]).any())
 
 
 def systematic(weights: Float[Tensor, "batch particle"]) -> Int[Tensor, "batch particle"]:

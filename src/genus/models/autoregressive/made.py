@@ -9,7 +9,7 @@ from torch import Tensor
 from genus import distributions
 from genus.engine import Algorithm, Budget, Descend, Optimiser
 from genus.inference import particles
-from genus.model import Completes, Exact
+from genus.model import Conditional, Exact, Predicts
 from genus.nn.entries import entries, num_entry_features
 from genus.nn.features import features, num_features
 from genus.nn.masked import MaskedNetwork, MaskedWalk
@@ -21,7 +21,7 @@ __all__ = ["MADE"]
 MOST_ROWS = 4096
 
 
-class MADE(Exact, Completes):
+class MADE(Exact, Predicts):
     """A fully connected network with masks, so that one pass gives every conditional.
 
         p(x) = (1/K) Σ_k Π_d p(x_d | the entries before d in order k)
@@ -120,20 +120,46 @@ class MADE(Exact, Completes):
         return x.reshape(n, *self.space.shape)
 
     def _complete(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
-        size = max(1, MOST_ROWS // self.num_particles)
-        chunks = torch.arange(len(x), device=x.device).split(size)
-        done = [
+        parts = self._completions(x, observed, condition, self.num_particles)
+        return torch.cat([drawn for drawn, _ in parts]).reshape(x.shape)
+
+    def _conditional_log_prob(
+        self, x: Tensor, observed: Tensor, condition: Tensor | None, effort: int | None
+    ) -> Conditional:
+        """log p(x) − log p̂(observed): exact where every order has what is observed first.
+
+        Else E[p̂] = p(observed), so that the difference is at least log p(missing | observed)
+        on average, by Jensen's inequality.
+        """
+        parts = self._completions(x, observed, condition, effort or self.num_particles)
+        evidence = torch.cat([log_evidence for _, log_evidence in parts])
+        mask = observed.flatten(1)
+        orders = self.network.positions.argsort(dim=1)
+        exact = all(particles.observed_first(mask[:, order]) for order in orders)
+        return Conditional(self._log_prob(x, condition) - evidence, "=" if exact else "<=")
+
+    def _completions(
+        self, x: Tensor, observed: Tensor, condition: Tensor | None, num_particles: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Flat completions and log evidence, a few data at a time."""
+        size = max(1, MOST_ROWS // num_particles)
+        return [
             self._complete_rows(
                 x[rows].flatten(1),
                 observed[rows].flatten(1),
                 None if condition is None else condition[rows],
+                num_particles,
             )
-            for rows in chunks
+            for rows in torch.arange(len(x), device=x.device).split(size)
         ]
-        return torch.cat(done).reshape(x.shape)
 
-    def _complete_rows(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
-        """p(missing | observed) = Σ_k p(k | observed) p_k(missing | observed)."""
+    def _complete_rows(
+        self, x: Tensor, observed: Tensor, condition: Tensor | None, num_particles: int
+    ) -> tuple[Tensor, Tensor]:
+        """p(missing | observed) = Σ_k p(k | observed) p_k(missing | observed).
+
+        The evidence is the mean of that of all orders.
+        """
         answers, evidence = [], []
         for order in range(self.num_orders):
             walk = self.walk(len(x), condition, order)
@@ -144,12 +170,14 @@ class MADE(Exact, Completes):
                 self._features,
                 x[:, back],
                 observed[:, back],
-                self.num_particles,
+                num_particles,
             )
             answers.append(done.x[:, back.argsort()])
             evidence.append(done.log_evidence)
-        chosen = torch.multinomial(torch.stack(evidence, dim=1).softmax(1), 1).squeeze(1)
-        return torch.stack(answers, dim=1)[torch.arange(len(x), device=x.device), chosen]
+        by_order = torch.stack(evidence, dim=1)
+        chosen = torch.multinomial(by_order.softmax(1), 1).squeeze(1)
+        drawn = torch.stack(answers, dim=1)[torch.arange(len(x), device=x.device), chosen]
+        return drawn, by_order.logsumexp(1) - math.log(self.num_orders)
 
     def _features(self, x: Tensor) -> Tensor:
         return entries(self.space, x, self.example)

@@ -7,7 +7,7 @@ from torch import Tensor
 from genus import distributions
 from genus.engine import Algorithm, Budget, Descend, Optimiser
 from genus.inference import particles
-from genus.model import Completes, Exact
+from genus.model import Conditional, Exact, Predicts
 from genus.nn.causal import CausalWalk, GatedCausalNetwork
 from genus.nn.entries import entries, num_entry_features
 from genus.nn.features import features, num_features
@@ -19,7 +19,7 @@ __all__ = ["PixelCNN"]
 MOST_ROWS = 1024
 
 
-class PixelCNN(Exact, Completes):
+class PixelCNN(Exact, Predicts):
     """Images, one entry after the other: row by row, pixel by pixel, channel by channel.
 
         p(x) = Π_i p(x_i | x_1 … x_{i−1})
@@ -128,16 +128,37 @@ class PixelCNN(Exact, Completes):
         return self._from_raster(torch.cat(drawn))
 
     def _complete(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
+        parts = self._completions(x, observed, condition, self.num_particles)
+        return self._from_raster(torch.cat([part.x for part in parts]))
+
+    def _conditional_log_prob(
+        self, x: Tensor, observed: Tensor, condition: Tensor | None, effort: int | None
+    ) -> Conditional:
+        """log p(x) − log p̂(observed): exact where what is observed comes first.
+
+        Else E[p̂] = p(observed), so that the difference is at least log p(missing | observed)
+        on average, by Jensen's inequality.
+        """
+        parts = self._completions(x, observed, condition, effort or self.num_particles)
+        evidence = torch.cat([part.log_evidence for part in parts])
+        exact = particles.observed_first(self._to_raster(observed))
+        return Conditional(self._log_prob(x, condition) - evidence, "=" if exact else "<=")
+
+    def _completions(
+        self, x: Tensor, observed: Tensor, condition: Tensor | None, num_particles: int
+    ) -> list[particles.Completion]:
+        """Completions in raster order and log evidence, a few images at a time."""
         known, seen = self._to_raster(x), self._to_raster(observed)
-        size = max(1, MOST_ROWS // self.num_particles)
+        size = max(1, MOST_ROWS // num_particles)
         done = []
         for rows in torch.arange(len(x), device=x.device).split(size):
             walk = self.walk(len(rows), None if condition is None else condition[rows])
-            answer = particles.complete(
-                walk, self.head, self._features, known[rows], seen[rows], self.num_particles
+            done.append(
+                particles.complete(
+                    walk, self.head, self._features, known[rows], seen[rows], num_particles
+                )
             )
-            done.append(answer.x)
-        return self._from_raster(torch.cat(done))
+        return done
 
     def _to_raster(self, x: Tensor) -> Tensor:
         """Entries in the order of the model, shape ``(batch, step)``."""

@@ -1,5 +1,7 @@
 """The restricted Boltzmann machine over binary units (Smolensky 1986; Hinton 2002)."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,7 +18,8 @@ from genus.inference.annealing import (
 )
 from genus.inference.enumerate import MOST_UNITS, log_sum_pairs
 from genus.inference.gibbs import bernoulli
-from genus.model import Bracket, Bracketed, Completes, Encodes, Energy, Estimated
+from genus.model import Bracket, Bracketed, Conditional, Encodes, Energy, Estimated, Predicts
+from genus.models.boltzmann.clamped import Clamped
 from genus.models.boltzmann.tempered import Tempered, softplus
 from genus.objectives.contrastive import PersistentContrastiveDivergence
 from genus.spaces import Binary
@@ -24,9 +27,11 @@ from genus.spaces import Binary
 __all__ = ["RBM"]
 
 SMALL = 16
+CLAMPED_CHAINS = 10
+MOST_CHAINS = 1000
 
 
-class RBM(Energy, Bracketed, Encodes, Completes):
+class RBM(Energy, Bracketed, Encodes, Predicts):
     """Binary visible units v and binary hidden units h, joined only across.
 
         p(v, h) = exp(−E(v, h)) / Z        E(v, h) = −b·v − c·h − vᵀW h
@@ -165,6 +170,44 @@ class RBM(Energy, Bracketed, Encodes, Completes):
     def _complete(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
         mask = observed.flatten(1)
         return self._chain(len(x), self.num_sweeps, x.flatten(1), mask).reshape(x.shape)
+
+    def _conditional_log_prob(
+        self, x: Tensor, observed: Tensor, condition: Tensor | None, effort: int | None
+    ) -> Conditional:
+        """log f(missing) − log Z of the machine whose observed units are clamped.
+
+        Log Z is summed where there are at most 16 hidden units, else annealed with ``effort``
+        chains (10 by default) for each datum: on average too low, so that the value is too high.
+        """
+        chains = effort or CLAMPED_CHAINS
+        exactly = self.num_hidden <= SMALL
+        parts = []
+        for rows in torch.arange(len(x)).split(max(1, MOST_CHAINS // chains)):
+            v, mask = x[rows].flatten(1), observed[rows].flatten(1)
+            held = torch.addmm(self.hidden_bias, v * mask, self.weights)
+            bias = (self.weights, self.visible_bias, self.base_bias)
+            free = (~mask).to(v)
+            path = Clamped(*bias, held, free)
+            joint = path.log_density(path.at(v * free), 1.0)
+            if exactly:
+                parts.append(joint - self._clamped_partitions(held, ~mask))
+                continue
+            path = Clamped(
+                *bias, held.repeat_interleave(chains, 0), free.repeat_interleave(chains, 0)
+            )
+            log_weights = annealed_importance(path, len(rows) * chains, self._betas(None))
+            log_weights = (log_weights + path.log_base_partition).reshape(-1, chains)
+            parts.append(joint - log_weights.logsumexp(1) + math.log(chains))
+        return Conditional(torch.cat(parts).to(x.dtype), "=" if exactly else "<=")
+
+    def _clamped_partitions(self, held: Tensor, free: Tensor) -> Tensor:
+        """Log Z of each datum's free units, over all states of the hidden ones."""
+        return torch.stack(
+            [
+                log_sum_pairs(self.weights[units].T, bias, self.visible_bias[units])
+                for bias, units in zip(held, free, strict=True)
+            ]
+        )
 
     def _chain(self, n: int, steps: int, given: Tensor | None, observed: Tensor | None) -> Tensor:
         """Half of the steps climb from the base-rate model, half are Gibbs steps at β = 1."""

@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.engine import Algorithm, Batch, Maximise
-from genus.model import Completes, Encodes, Exact
+from genus.model import Conditional, Encodes, Exact, Predicts
 from genus.spaces import Real
 
 __all__ = ["PPCA", "ClosedForm", "ExpectationMaximisation"]
 
 
-class PPCA(Exact, Encodes, Completes):
+class PPCA(Exact, Encodes, Predicts):
     """A Gaussian whose covariance is low rank plus noise of equal variance.
 
         z ~ N(0, I)    x = W z + μ + σ ε    so    x ~ N(μ, W Wᵀ + σ² I)
@@ -114,6 +114,33 @@ class PPCA(Exact, Encodes, Completes):
             draws.append(self._decode(z.squeeze(2), None))
         drawn = torch.cat(draws)
         return drawn + self.variance.sqrt() * torch.randn_like(drawn)
+
+    def _conditional_log_prob(
+        self, x: Tensor, observed: Tensor, condition: Tensor | None, effort: int | None
+    ) -> Conditional:
+        """log p(x) − log p(observed), both in closed form and float64."""
+        everything = torch.ones_like(observed)
+        value = self._marginal_log_prob(x, everything) - self._marginal_log_prob(x, observed)
+        return Conditional(value.to(x.dtype), "=")
+
+    def _marginal_log_prob(self, x: Tensor, observed: Tensor) -> Float[Tensor, " batch"]:
+        """log p of the observed entries: that of PPCA with the other rows of W left out."""
+        mask = observed.flatten(1).double()
+        centred = (x.flatten(1).double() - self.mean.double()) * mask
+        loadings, variance = self.loadings.double(), self.variance.double()
+        identity = torch.eye(self.num_components).to(loadings)
+        parts = []
+        for rows, seen in zip(centred.split(256), mask.split(256), strict=True):
+            gram = torch.einsum("bd,dq,dr->bqr", seen, loadings, loadings) + variance * identity
+            factor = torch.linalg.cholesky(gram)
+            products = (rows @ loadings).unsqueeze(2)
+            projected = torch.linalg.solve_triangular(factor, products, upper=False).squeeze(2)
+            distance = ((rows**2).sum(1) - (projected**2).sum(1)) / variance
+            count = seen.sum(1)
+            log_det = 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
+            log_det = log_det + (count - self.num_components) * variance.log()
+            parts.append(-0.5 * (distance + log_det + count * math.log(2 * math.pi)))
+        return torch.cat(parts)
 
 
 class ClosedForm:

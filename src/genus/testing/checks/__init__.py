@@ -13,6 +13,7 @@ from genus.model import (
     Latent,
     LowerBound,
     Model,
+    Predicts,
 )
 from genus.testing.case import Case
 from genus.testing.checks import bounds, completion, density, energy, everyone, latent, learning
@@ -52,6 +53,7 @@ CHECKS: tuple[tuple[type[Model], Check], ...] = (
     (Completes, completion.observed_entries_survive),
     (Completes, completion.seeds_complete_differently),
     (Completes, completion.draws_follow_the_conditional),
+    (Predicts, completion.conditional_log_prob_keeps_its_sign),
     (Continues, completion.prefix_survives),
 )
 
