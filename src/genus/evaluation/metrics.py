@@ -8,14 +8,20 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from torch import Tensor
+
+from genus.evaluation.classifier_score import class_histogram, classifier_score
 from genus.evaluation.energy_distance import energy_distance
+from genus.evaluation.feature_map import Classifies
 from genus.evaluation.figure import Figure
-from genus.evaluation.frechet import frechet_figure
+from genus.evaluation.frechet import frechet_figure, frechet_infinity
+from genus.evaluation.kernel_distance import kernel_figure
 from genus.evaluation.modes import find_modes
 from genus.evaluation.neighbours import manifold
 from genus.evaluation.reference import Reference, Seen
+from genus.evaluation.vendi import vendi_score
 
-__all__ = ["METRICS", "QUICK", "Metric", "chosen_metrics"]
+__all__ = ["METRICS", "QUICK", "Metric", "chosen_metrics", "probabilities"]
 
 Measure = Callable[[Seen, Reference, int], dict[str, Figure]]
 MOST_MANIFOLD = 10_000
@@ -47,6 +53,17 @@ def _in_few_dimensions(seen: Seen, real: Reference) -> str | None:
     return None if dimensions <= FEW_DIMENSIONS else f"for at most {FEW_DIMENSIONS} dimensions"
 
 
+def _needs_a_classifier(seen: Seen, real: Reference) -> str | None:
+    known = isinstance(real.features, Classifies)
+    return None if known else f"{real.features.kind} features come with no classifier"
+
+
+def probabilities(seen: Seen, real: Reference) -> Tensor:
+    """p(class | x) by the network behind the features."""
+    assert isinstance(real.features, Classifies)
+    return real.features.probabilities_from(seen.features)
+
+
 def _has_modes(seen: Seen, real: Reference) -> str | None:
     truth = real.data.truth
     known = truth is not None and truth.standard_deviation is not None and len(truth.modes) > 0
@@ -57,10 +74,31 @@ def _fid(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
     return {"fid": frechet_figure(seen.features, real.moments, seed=seed, warn=False)}
 
 
+def _fid_infinity(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
+    return {"fid_infinity": frechet_infinity(seen.features, real.moments, seed=seed)}
+
+
+def _kid(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
+    return {"kid": kernel_figure(seen.features, real.test.features, seed=seed)}
+
+
 def _manifold(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
     near = min(MOST_MANIFOLD, len(seen), len(real.test))
     found = manifold(real.test.features[:near], seen.features[:near], seed=seed)
     return found.figures()
+
+
+def _score(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
+    return {"classifier_score": classifier_score(probabilities(seen, real), seed=seed)}
+
+
+def _classes(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
+    found = class_histogram(probabilities(seen, real), probabilities(real.test, real), seed=seed)
+    return {"class_kl": found.kl, "class_total_variation": found.total_variation}
+
+
+def _vendi(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
+    return {"vendi": vendi_score(seen.features, seed=seed)}
 
 
 def _energy(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
@@ -78,11 +116,26 @@ def _modes(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
 
 METRICS: dict[str, Metric] = {
     "fid": Metric("Fréchet distance of the features", _fid, ("fid",)),
+    "fid_infinity": Metric("the same for infinitely many", _fid_infinity, ("fid_infinity",)),
+    "kid": Metric("kernel distance of the features", _kid, ("kid",)),
     "manifold": Metric(
         "who lies in whose neighbourhood",
         _manifold,
         ("precision", "recall", "density", "coverage"),
     ),
+    "classifier_score": Metric(
+        "how sure and how varied a classifier finds them",
+        _score,
+        ("classifier_score",),
+        _needs_a_classifier,
+    ),
+    "classes": Metric(
+        "classes beside those of real data",
+        _classes,
+        ("class_kl", "class_total_variation"),
+        _needs_a_classifier,
+    ),
+    "vendi": Metric("how many are different, in effect", _vendi, ("vendi",)),
     "energy": Metric(
         "energy distance of points in few dimensions",
         _energy,
