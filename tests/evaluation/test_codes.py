@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from genus.data.dataset import Dataset
+from genus.evaluation.completion import complete_under_masks, completion_floor
 from genus.evaluation.features import (
     neighbour_accuracy,
     neighbour_floor,
     probe_accuracy,
 )
+from genus.evaluation.reconstruction import reconstruction_error, reconstruction_floor
 from genus.models import GAN, PPCA
 from genus.spaces import Real
 
@@ -48,6 +50,16 @@ def test_the_floor_sees_the_data_themselves(points: Dataset, model: PPCA) -> Non
 def test_what_has_no_code_or_label_is_none(points: Dataset, bits: Dataset) -> None:
     assert neighbour_accuracy(GAN(Real((4,)), num_latent=2), points) is None
     assert neighbour_floor(bits) is None
+
+
+def test_no_example_is_a_bad_count(points: Dataset, model: PPCA) -> None:
+    for judge in (complete_under_masks, reconstruction_error):
+        for settings in ({"n": 0}, {"batch_size": 0}):
+            with pytest.raises(ValueError, match="must be a positive integer, got 0"):
+                judge(model, points, **settings)
+    for floor in (completion_floor, reconstruction_floor):
+        with pytest.raises(ValueError, match="n must be a positive integer"):
+            floor(points, n=0)
 
 
 def test_bad_counts_and_broken_codes_are_refused(points: Dataset, model: PPCA) -> None:

@@ -1,5 +1,7 @@
 """How well a model draws what is missing, under fixed masks.
 
+How probable it thinks the missing entries is judged in :mod:`genus.evaluation.held_out`.
+
 The masks, true where an entry is observed:
 
 * ``left half``: pictures; the columns 0 … ⌊W/2⌋ − 1 are observed, the right half is missing.
@@ -12,7 +14,6 @@ Data that are no pictures know the random half only.
 """
 
 import math
-import time
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from genus.data import Dataset
 from genus.engine.seeding import address
+from genus.evaluation.batches import Progress, check_count, row_batches
 from genus.evaluation.figure import Figure, mean_figure
 from genus.evaluation.likelihood import conditions
 from genus.evaluation.units import has_units, mean_datum, to_units
@@ -77,28 +79,29 @@ def complete_under_masks(
     batch_size: int = 50,
     seconds: float = math.inf,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> dict[str, Completed] | None:
     """The first ``n`` test examples completed under each mask, one draw each.
 
     Stops after the batch that passes ``seconds``, with as many examples for every mask. None
     for a model that does not complete, and for data without units.
+
+    Raises:
+        ValueError: where an argument is out of range.
     """
+    check_count("n", n)
     if not isinstance(model, Completes) or not has_units(data):
         return None
     x = data.materialise("test", n)
     labels = conditions(model, data, "test", len(x))
     observed = masks(data.space.shape, len(x))
     drawn: dict[str, list[Tensor]] = {name: [] for name in observed}
-    clock = time.perf_counter()
-    for start in range(0, len(x), batch_size):
-        rows = slice(start, start + batch_size)
+    for rows in row_batches(len(x), batch_size, seconds, progress):
         given = None if labels is None else labels[rows]
         for name, mask in observed.items():
-            place = address(seed, "completion", name, start)
+            place = address(seed, "completion", name, rows.start)
             filled = model.complete(x[rows], mask[rows], condition=given, seed=place)
             drawn[name].append(to_units(data, filled))
-        if time.perf_counter() - clock > seconds:
-            break
     found = {}
     for name, parts in drawn.items():
         filled = torch.cat(parts)
@@ -119,6 +122,7 @@ def completion_error(completed: dict[str, Completed]) -> dict[str, Figure]:
 @torch.no_grad()
 def completion_floor(data: Dataset, *, n: int = 200) -> dict[str, Figure] | None:
     """The error of filling in the mean training datum."""
+    check_count("n", n)
     if not has_units(data):
         return None
     x = to_units(data, data.materialise("test", n))

@@ -3,6 +3,7 @@
 import torch
 
 from genus.data import Dataset
+from genus.evaluation.batches import check_count, row_batches
 from genus.evaluation.figure import Figure, mean_figure
 from genus.evaluation.likelihood import conditions
 from genus.evaluation.units import has_units, mean_datum, to_units
@@ -19,14 +20,17 @@ def reconstruction_error(
 
     In the unit of the data set (pictures on [0, 1]). A better figure is no better model: a
     wider code reconstructs better. None for a model that does not encode, or data without units.
+
+    Raises:
+        ValueError: where a count is not positive.
     """
+    check_count("n", n)
     if not isinstance(model, Encodes) or not has_units(data):
         return None
     x = data.materialise("test", n)
     labels = conditions(model, data, "test", len(x))
     errors = []
-    for start in range(0, len(x), batch_size):
-        rows = slice(start, start + batch_size)
+    for rows in row_batches(len(x), batch_size):
         seen = model.reconstruct(x[rows], condition=None if labels is None else labels[rows])
         difference = to_units(data, seen) - to_units(data, x[rows])
         errors.append(difference.square().flatten(1).mean(1))
@@ -36,6 +40,7 @@ def reconstruction_error(
 @torch.no_grad()
 def reconstruction_floor(data: Dataset, *, n: int = 1000) -> Figure | None:
     """The error of answering with the mean training datum, whatever was shown."""
+    check_count("n", n)
     if not has_units(data):
         return None
     x = to_units(data, data.materialise("test", n))
