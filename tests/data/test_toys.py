@@ -101,3 +101,24 @@ def test_senseless_toys_are_refused():
     ):
         with pytest.raises(ValueError, match="must be"):
             make()
+
+
+def test_stacked_digits_are_those_of_mnist_and_their_labels_name_them():
+    stacked = genus.data.stacked_mnist()
+    assert stacked.truth.num_modes == stacked.num_classes == 1000
+    digits = genus.data.mnist()
+    part = stacked.parts.test
+    x, labels = stacked.materialise("test", 40), stacked.labels("test")[:40]
+    rows = part.store.rows[:40]
+    for channel, power in enumerate((100, 10, 1)):
+        expected = digits.viewed("pixels").materialise("test")[rows[:, channel]]
+        assert torch.equal(x[:, channel], expected[:, 0])
+        named = labels // power % 10
+        assert torch.equal(named, digits.labels("test")[rows[:, channel]])
+    # 26,000 labels: a mode has 26 ± 5; none is missing (once in 10⁸ sets) and none has 60
+    counts = torch.bincount(stacked.labels("test"), minlength=1000)
+    assert counts.min() > 0
+    assert counts.max() < 60
+    few = part.store.take(torch.tensor([3, 1]))
+    assert torch.equal(few.read(torch.tensor([1])), part.store.read(torch.tensor([1])))
+    assert not torch.equal(stacked.materialise("train", 5), stacked.materialise("valid", 5))

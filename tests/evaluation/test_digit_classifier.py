@@ -10,10 +10,11 @@ from genus.evaluation.digit_classifier import (
     SHA256,
     DigitClassifier,
     DigitNetwork,
+    StackedDigits,
     embedded_weights,
     write_weights,
 )
-from genus.evaluation.feature_network import choose_features
+from genus.evaluation.feature_network import choose_features, features_for
 from genus.evaluation.units import to_units
 
 
@@ -91,3 +92,19 @@ def test_what_is_written_is_read(tmp_path, monkeypatch):
     x = torch.rand(3, 1, 28, 28)
     with torch.no_grad():
         torch.testing.assert_close(found(x), network.body(x), rtol=1e-2, atol=1e-2)
+
+
+def test_stacked_digits_are_read_channel_by_channel() -> None:
+    # 0.995³ of 300 stacks are read right: below 95 % in one of 10⁷ draws
+    stacked = genus.data.stacked_mnist()
+    features = StackedDigits()
+    x = to_units(stacked, stacked.materialise("test", 300))
+    seen = features(x)
+    single = DigitClassifier()(x[:, 1:2])
+    torch.testing.assert_close(seen[:, 128:256], single, rtol=1e-4, atol=1e-4)
+    p = features.probabilities_from(seen)
+    torch.testing.assert_close(p.sum(1), torch.ones(300))
+    right = p.argmax(1) == stacked.labels("test")[:300]
+    assert right.float().mean() > 0.95
+    assert isinstance(choose_features(stacked), StackedDigits)
+    assert isinstance(features_for(stacked, "digits"), StackedDigits)

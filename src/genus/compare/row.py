@@ -126,7 +126,7 @@ def _quality(report: Report, data: Dataset) -> dict[str, Any]:
             "fid_note": figures["fid"].note,
         }
     if "modes" in figures and data.truth is not None:
-        row["modes_known"] = len(data.truth.modes)
+        row["modes_known"] = data.truth.num_modes
     return row
 
 

@@ -3,6 +3,7 @@
 from genus.data.arrays import from_array
 from genus.data.dataset import Dataset
 from genus.data.loading import load, names
+from genus.data.stacked import stacked_mnist
 from genus.data.toys import bars_and_stripes, gaussians_25, ring, two_moons
 from genus.data.truth import Truth
 
@@ -15,5 +16,6 @@ __all__ = [
     "load",
     "names",
     "ring",
+    "stacked_mnist",
     "two_moons",
 ]

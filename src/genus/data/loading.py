@@ -88,6 +88,9 @@ ENTRIES: dict[str, Entry] = {
     ),
     "ring": Entry("8 Gaussians on a circle in the plane, density known", ("toys", "ring")),
     "two_moons": Entry("two half circles in the plane, density known", ("toys", "two_moons")),
+    "stacked_mnist": Entry(
+        "three digits as the channels of a picture, 1,000 modes known", ("stacked", "stacked_mnist")
+    ),
     "bars_and_stripes": Entry(
         "binary 4×4 images of rows or columns, 30 equal probabilities",
         ("toys", "bars_and_stripes"),

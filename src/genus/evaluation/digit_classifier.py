@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from genus.engine import checkpoint
 from genus.evaluation.feature_map import Classifies
 
-__all__ = ["DigitClassifier", "DigitNetwork", "embedded_weights", "write_weights"]
+__all__ = [
+    "DigitClassifier",
+    "DigitNetwork",
+    "StackedDigits",
+    "embedded_weights",
+    "write_weights",
+]
 
 SHA256 = "5a4c56e8979f1277f32e92370b1d42a739a8cbe102d08a994a624e304824ea62"
 FILE = "digit_classifier.safetensors"
@@ -97,6 +103,41 @@ class DigitClassifier(Classifies):
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.network.classes(features)
+
+
+class StackedDigits(Classifies):
+    """Each channel through the classifier of digits: their features side by side.
+
+    The class of a picture is the number whose digits its channels show, as in stacked MNIST; the
+    channels are taken to be independent given the picture.
+
+    Args:
+        num_channels: how many digits are stacked.
+        device: where it computes.
+    """
+
+    kind = "digits"
+    is_on_unit = True
+
+    def __init__(self, num_channels: int = 3, device: torch.device | str = "cpu") -> None:
+        self.digits = DigitClassifier(device)
+        self.device = self.digits.device
+        self.shape = (num_channels, 28, 28)
+        self.num_classes = 10**num_channels
+        self.name = f"{num_channels} × {self.digits.name}"
+
+    def _features(self, x: Tensor) -> Tensor:
+        channels = x.reshape(-1, 1, *x.shape[2:])
+        return self.digits.network.body(channels).reshape(len(x), -1)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        """Σ over channels of log p(digit), for every number; the first channel counts most."""
+        channels = features.unflatten(1, (self.shape[0], -1)).unbind(1)
+        total = features.new_zeros(len(features), 1)
+        for channel in channels:
+            log_p = self.digits.network.classes(channel).log_softmax(1)
+            total = (total[:, :, None] + log_p[:, None, :]).flatten(1)
+        return total
 
 
 def write_weights(network: DigitNetwork, path: Path, measured: dict[str, float]) -> str:

@@ -13,7 +13,7 @@ from genus.data import Dataset
 from genus.engine import checkpoint
 from genus.engine.seeding import address, seeded
 from genus.evaluation import inception
-from genus.evaluation.digit_classifier import DigitClassifier
+from genus.evaluation.digit_classifier import DigitClassifier, StackedDigits
 from genus.evaluation.feature_map import Classifies, Features, PrincipalAxes, RawFeatures
 from genus.evaluation.given_network import GivenNetwork
 from genus.evaluation.resizing import Resizing
@@ -153,6 +153,8 @@ def features_for(
     if choice == "inception":
         return inception.InceptionFeatures(resizing, device)
     if choice == "digits":
+        if _is_stacked(data):
+            return StackedDigits(data.space.shape[0], device)
         if data.space.shape != DIGITS:
             raise ValueError(f"digits features are of grey 28×28 pictures, got {data.space}")
         return DigitClassifier(device)
@@ -176,9 +178,9 @@ def choose_features(
     """The cheap features that suit a data set; None for data that have no unit.
 
     MNIST, and grey 28×28 pictures without labels, are seen by the embedded classifier of
-    digits. Other labelled pictures of at most 64×64 get a classifier of their own, which takes
-    some ten seconds once; other pictures their principal components; other numbers are features
-    already.
+    digits, stacked MNIST by the same in each channel. Other labelled pictures of at most 64×64
+    get a classifier of their own, which takes some ten seconds once; other pictures their
+    principal components; other numbers are features already.
 
     Args:
         data: in its finest view (levels rather than bits).
@@ -189,6 +191,8 @@ def choose_features(
     if not has_units(data):
         return None
     if _is_picture(data):
+        if _is_stacked(data):
+            return StackedDigits(data.space.shape[0], device)
         learnable = _is_learnable(data)
         if data.space.shape == DIGITS and (data.name == "mnist" or not learnable):
             return DigitClassifier(device)
@@ -199,6 +203,11 @@ def choose_features(
 
 def _is_picture(data: Dataset) -> bool:
     return data.kind == "image" and len(data.space.shape) == 3
+
+
+def _is_stacked(data: Dataset) -> bool:
+    """Whether the channels are digits that together name a mode."""
+    return data.truth is not None and data.truth.digits == data.space.shape[0]
 
 
 def _is_learnable(data: Dataset) -> bool:
