@@ -106,12 +106,12 @@ def test_senseless_toys_are_refused():
 def test_stacked_digits_are_those_of_mnist_and_their_labels_name_them():
     stacked = genus.data.stacked_mnist()
     assert stacked.truth.num_modes == stacked.num_classes == 1000
-    digits = genus.data.mnist()
+    digits = genus.data.load("mnist", view="pixels")
     part = stacked.parts.test
     x, labels = stacked.materialise("test", 40), stacked.labels("test")[:40]
     rows = part.store.rows[:40]
     for channel, power in enumerate((100, 10, 1)):
-        expected = digits.viewed("pixels").materialise("test")[rows[:, channel]]
+        expected = digits.materialise("test")[rows[:, channel]]
         assert torch.equal(x[:, channel], expected[:, 0])
         named = labels // power % 10
         assert torch.equal(named, digits.labels("test")[rows[:, channel]])
