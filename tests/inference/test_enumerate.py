@@ -55,6 +55,19 @@ def test_the_sum_over_pairs_equals_every_pair(monkeypatch, near, far, scale, blo
     assert torch.allclose(log_sum_pairs(*given), plain(*given), rtol=1e-12, atol=1e-9)
 
 
+def test_threads_share_the_sum_and_leave_their_number_alone(monkeypatch):
+    monkeypatch.setattr(enumeration, "BLOCK", 16)
+    monkeypatch.setattr(enumeration, "SHARE", 3)
+    given = parameters(8, 5, 1.0)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert torch.allclose(log_sum_pairs(*given), plain(*given), rtol=1e-12)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_the_sum_over_pairs_does_not_overflow_where_a_product_would():
     weights, near = torch.zeros(3, 900), torch.zeros(3)
     found = log_sum_pairs(weights, near, torch.full((900,), 300.0))
