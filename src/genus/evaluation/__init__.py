@@ -7,12 +7,22 @@ from genus.evaluation.completion import (
     completion_floor,
     masks,
 )
+from genus.evaluation.effort import effort_curve
 from genus.evaluation.energy_distance import energy_distance
 from genus.evaluation.evaluate import PARTS, Effort, Report, chosen_parts, evaluate
 from genus.evaluation.feature_network import Features, choose_features
-from genus.evaluation.features import probe_accuracy, probe_floor
+from genus.evaluation.features import (
+    neighbour_accuracy,
+    neighbour_floor,
+    probe_accuracy,
+    probe_floor,
+)
 from genus.evaluation.figure import Figure
 from genus.evaluation.frechet import Moments, frechet_distance, frechet_figure
+from genus.evaluation.held_out import (
+    completion_log_likelihood,
+    completion_log_likelihood_floor,
+)
 from genus.evaluation.likelihood import Likelihood, density_kind, likelihood
 from genus.evaluation.metrics import METRICS, chosen_metrics
 from genus.evaluation.neighbours import Manifold, manifold, nearest
@@ -42,7 +52,10 @@ __all__ = [
     "complete_under_masks",
     "completion_error",
     "completion_floor",
+    "completion_log_likelihood",
+    "completion_log_likelihood_floor",
     "density_kind",
+    "effort_curve",
     "energy_distance",
     "evaluate",
     "frechet_distance",
@@ -52,6 +65,8 @@ __all__ = [
     "masks",
     "nearest",
     "nearest_real",
+    "neighbour_accuracy",
+    "neighbour_floor",
     "network_evaluations",
     "num_parameters",
     "probe_accuracy",
