@@ -22,6 +22,7 @@ DISTANT_MEAN = 16.0
 """Times the variance: a mean whose square is larger is taken away first. Other data stay as they
 are, so that the distances of small whole numbers, and with them their ties, are exact."""
 GROUP = 16
+BLOCK = 2048
 PAIRS = 4_000_000
 
 
@@ -36,9 +37,12 @@ class Points:
     def __init__(self, values: Tensor, origin: Tensor) -> None:
         self.exact = values
         self.origin = origin
-        moved = values.double() - origin if bool(origin.any()) else values
-        self.values = moved.float()
-        self.norms = self.values.double().square().sum(1).float()
+        self.values = values.float()
+        if bool(origin.any()):
+            moved = [(b.double() - origin).float() for b in values.split(BLOCK)]
+            self.values = torch.cat(moved)
+        self.norms = torch.cat([b.double().square().sum(1) for b in self.values.split(BLOCK)])
+        self.norms = self.norms.float()
 
     def __len__(self) -> int:
         return len(self.exact)
@@ -46,8 +50,8 @@ class Points:
     @classmethod
     def pair(cls, first: Tensor, second: Tensor) -> "tuple[Points, Points]":
         """Two sets about a common origin."""
-        mean = first.double().mean(0)
-        variance = first.double().var(0, correction=0).sum()
+        mean = first.mean(0, dtype=torch.float64)
+        variance = sum((b.double() - mean).square().sum() for b in first.split(BLOCK)) / len(first)
         far = bool(mean.square().sum() > DISTANT_MEAN * variance)
         origin = mean if far else torch.zeros_like(mean)
         one = cls(first, origin)

@@ -63,7 +63,7 @@ class Moments:
     def streamed(cls, batches: Iterable[Float[Tensor, "batch feature"]]) -> Self:
         """The same from features that come in batches of any size and are not kept.
 
-        Each block of 4096 rows joins the root by an orthogonal factorisation; the means of two
+        Each block of 4,096 rows joins the root by an orthogonal factorisation; the means of two
         parts add one row (Chan et al. 1983). The result does not depend on the size of the batches.
 
         Raises:
@@ -110,7 +110,7 @@ class Moments:
 
 
 def _blocks(batches: Iterable[Tensor]) -> Iterable[Tensor]:
-    """The same rows in blocks of 4096, whatever the size of the batches."""
+    """The same rows in blocks of 4,096, whatever the size of the batches."""
     waiting: list[Tensor] = []
     for batch in batches:
         waiting.append(check_rows(batch, "features"))
