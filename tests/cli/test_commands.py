@@ -253,6 +253,75 @@ def test_evaluate_prints_a_table(capfd, judged):
     assert "≥" in page
 
 
+def test_evaluate_measures_only_what_is_named(capfd, judged):
+    asked = ("--only", "likelihood,recall", "--seconds", "0.3")
+    record = run_json(capfd, "evaluate", judged / "vae", *asked)
+    measured = {"log_likelihood", "bits_per_dim", "precision", "recall", "density", "coverage"}
+    assert measured <= set(record["metrics"])
+    assert not {"fid", "kid", "accuracy", "reconstruction_error"} & set(record["metrics"])
+    recall = record["metrics"]["recall"]
+    assert recall["interval"][0] <= recall["value"] <= recall["interval"][1]
+    assert 0 <= recall["floor"]["value"] <= 1
+    assert "--only likelihood,recall" in record["command"]
+    capfd.readouterr()
+    assert main(["evaluate", str(judged / "vae"), "--only", "recal"]) == 2
+    assert "did you mean 'recall'" in capfd.readouterr().err
+
+
+def test_evaluate_draws_what_may_have_been_copied(capfd, judged):
+    page = run(capfd, "evaluate", judged / "ppca", "--only", "fid", "--seconds", "0.3")
+    assert "closest.png" in page
+    with Image.open(judged / "ppca/closest.png") as picture:
+        assert picture.width > picture.height
+
+
+def test_samples_of_any_program_are_judged_beside_a_data_set(capfd):
+    digits = genus.data.load("digits")
+    x = digits.materialise("train", 150)
+    np.savez("drawn.npz", x=x.numpy(), y=digits.labels("train")[:150].numpy())
+    arguments = ("evaluate", "--samples", "drawn.npz", "--data", "digits", "--features", "pixels")
+    record = run_json(capfd, *arguments)
+    assert record["num_samples"] == 150
+    assert (record["data"], record["view"]) == ("digits", "pixels")
+    assert record["feature_network"].startswith("64 principal components")
+    assert record["metrics"]["near_copies"]["value"] == 1.0
+    assert record["metrics"]["near_copies"]["floor"]["value"] < 0.2
+    assert record["metrics"]["classification_accuracy"]["value"] > 0.5
+    assert "classifier_score" not in record["metrics"]
+    page = run(capfd, *arguments, "--only", "fid,kid", "--draws", "100")
+    assert "100 samples of drawn.npz beside digits" in page
+    assert "fid: 100 samples, below 2048" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--samples", "drawn.npy"], "needs --data"),
+        (["run", "--samples", "drawn.npy", "--data", "digits"], "not both"),
+        ([], "--samples"),
+        (["--samples", "nothing.npy", "--data", "digits"], "does not exist"),
+        (["--samples", "drawn.npy", "--data", "digits", "--view", "binary"], "grey levels"),
+        (["--samples", "drawn.npy", "--data", "digits", "--features", "vgg"], "inception"),
+        (["--samples", "drawn.npy", "--data", "digits", "--only", "vendy"], "'vendi'"),
+        (["--samples", "drawn.npy", "--data", "digits", "--only", "modes"], "not known"),
+        (["--samples", "drawn.npy", "--data", "digits", "--draws", "3", "--only", "recall"], "k=5"),
+        (["--samples", "drawn.npy", "--data", "digits", "--draws", "0"], "--draws"),
+    ],
+)
+def test_samples_that_cannot_be_judged_are_told_of_in_a_line(capfd, arguments, word):
+    np.save("drawn.npy", np.full((40, 8, 8), 9, dtype=np.uint8))
+    assert main(["evaluate", *arguments]) == 2
+    assert word in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_a_constant_set_is_judged_without_nan(capfd):
+    np.save("drawn.npy", np.full((40, 8, 8), 9, dtype=np.uint8))
+    arguments = ("evaluate", "--samples", "drawn.npy", "--data", "digits", "--features", "pixels")
+    page = run(capfd, *arguments)
+    assert "nan" not in page.lower()
+    assert "duplicates" in page
+
+
 def test_reproduce_trains_evaluates_and_records(capfd):
     small_digits("few.npz")
     recipe = "made@few.npz"

@@ -7,16 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import tyro
 
 from genus.cli.figures import show_record
 from genus.cli.options import Data, Device, Json, Loading, Seed, View
-from genus.cli.output import print_json, progress_console
+from genus.cli.output import print_json, progress_console, say
 from genus.data import Dataset, load
 from genus.data.drawn import Drawn, read_samples
 from genus.engine import checkpoint
 from genus.engine.loop import resolve_device
 from genus.evaluation import (
+    PARTS,
     Effort,
     Features,
     Quality,
@@ -24,6 +26,7 @@ from genus.evaluation import (
     Report,
     chosen_metrics,
     chosen_parts,
+    closest_pairs,
     evaluate,
     sample_quality,
 )
@@ -32,11 +35,13 @@ from genus.evaluation.resizing import Resizing
 from genus.recipes.results import record_of_samples, results_of, write_results
 from genus.recipes.runs import RunFolder, open_run
 from genus.recipes.settings import parse_loading
+from genus.report.grids import grid, png
 from genus.spaces import Pixels
 
 __all__ = ["command", "judge"]
 
 MOST_DRAWS, FEW_DRAWS = 10_000, 2048
+PICTURE = "closest.png"
 
 Run = Annotated[
     str | None,
@@ -149,13 +154,16 @@ def command(
         record = _judge_samples(samples, data, view, loading, names, seen, seed)
     else:
         assert run is not None
-        chosen_parts(names)
+        if names is not None:
+            chosen_parts(names)
         opened = open_run(run, device=place)
         spend = Effort(
             likelihood_examples=n,
             likelihood_effort=effort,
             likelihood_seconds=seconds,
             sample_seconds=seconds,
+            held_out_seconds=seconds / 2,
+            parts=PARTS,
             metrics=None,
         )
         record, _ = judge(opened, data, view, spend, seed, loading, only=names, seen=seen)
@@ -166,8 +174,10 @@ def command(
             write_results(Path(results), record)
     if json:
         print_json(record)
-    else:
-        show_record(record)
+        return
+    show_record(record)
+    if run is not None and (Path(run) / PICTURE).exists() and record.get("feature_network"):
+        say(f"samples most like training data, above the latter: {Path(run) / PICTURE}")
 
 
 class _Through:
@@ -212,9 +222,15 @@ class _Through:
         )
 
     def most(self, features: Features) -> int:
-        """How many samples, and how many real data."""
-        slow = features.kind in ("Inception", "given") and self.device == "cpu"
-        return self.draws or (FEW_DRAWS if slow else MOST_DRAWS)
+        """How many samples."""
+        return self.draws or (FEW_DRAWS if self._are_slow(features) else MOST_DRAWS)
+
+    def real(self, features: Features) -> int:
+        """How many real data of each part: more than samples only where that costs little."""
+        return self.most(features) if self._are_slow(features) else MOST_DRAWS
+
+    def _are_slow(self, features: Features) -> bool:
+        return features.kind in ("Inception", "given") and self.device == "cpu"
 
     def command(self) -> list[str]:
         """What was asked for, as it is typed."""
@@ -237,17 +253,22 @@ def judge(
     """The record and the report of a run."""
     through = seen or _Through()
     chosen = opened.data(data, view=view, loading=parse_loading(loading))
-    with _telling(f"evaluating {opened.path} on {chosen.name}") as say:
+    with _telling(f"evaluating {opened.path} on {chosen.name}") as tell:
         reference = None
-        if chosen_parts(only)[1] != ():
+        if only is None or chosen_parts(only)[1]:
             features = through.features(chosen, seed, opened.path)
             if features is not None:
                 most = through.most(features)
                 spend = spend if seen is None else replace(spend, samples=most)
-                reference = _reference(chosen, features, most, say)
+                reference = _reference(chosen, features, through.real(features), tell)
         report = evaluate(
-            opened.model, chosen, effort=spend, reference=reference, only=only, seed=seed, say=say
+            opened.model, chosen, effort=spend, reference=reference, only=only, seed=seed, say=tell
         )
+        if reference is not None and report.samples is not None and chosen.kind == "image":
+            pairs = closest_pairs(reference.units(report.samples), reference)
+            checkpoint.write_bytes(
+                opened.path / PICTURE, png(grid(torch.cat(pairs), len(pairs[0])))
+            )
     command = ["genus", "evaluate", str(opened.path), "-n", str(spend.likelihood_examples)]
     command += ["--seconds", f"{spend.likelihood_seconds:g}", "--seed", str(seed)]
     given = {"effort": spend.likelihood_effort, "data": data, "view": view}
@@ -276,16 +297,15 @@ def _judge_samples(
     real = load(data)
     drawn = read_samples(path, real, **parse_loading(loading))
     real = _seen_alike(real, drawn, view)
-    with _telling(f"judging {len(drawn.x):,} samples beside {real.name}") as say:
+    with _telling(f"judging {len(drawn.x):,} samples beside {real.name}") as tell:
         features = through.features(real, seed, None)
         if features is None:
             raise ValueError(f"{real.name} has no unit in which samples could be compared")
-        most = through.most(features)
-        reference = _reference(real, features, max(most, min(len(drawn.x), MOST_DRAWS)), say)
+        reference = _reference(real, features, through.real(features), tell)
         labels = None if drawn.labels is None else drawn.labels[: through.draws]
         seen = reference.see(drawn.x[: through.draws], labels)
         quality: Quality = sample_quality(
-            seen, reference, only=only, strict=only is not None, seed=seed, say=say
+            seen, reference, only=only, strict=only is not None, seed=seed, say=tell
         )
     command = ["genus", "evaluate", "--samples", path, "--data", data, "--seed", str(seed)]
     given = {"view": view, "only": None if only is None else ",".join(only)}

@@ -69,7 +69,7 @@ def _notes(record: dict[str, Any]) -> list[str]:
     """Each note once, with the figures that it is about, and what was skipped."""
     about: dict[str, list[str]] = {}
     for name, entry in record["metrics"].items():
-        if entry.get("note"):
+        if entry.get("note") and not entry["note"].startswith("effort "):
             about.setdefault(entry["note"], []).append(name)
     lines = [f"{', '.join(names)}: {note}" for note, names in about.items()]
     skipped = record.get("skipped", {})

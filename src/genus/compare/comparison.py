@@ -258,7 +258,7 @@ class _Session:
     def _reference(self, data: Dataset) -> Reference | None:
         """Real data in the view of a family, and the features that all families share."""
         if self.features == "unknown":
-            self.shown.say("features", "training the network that compares samples with data")
+            self.shown.say("features", "preparing what samples are compared in")
             self.features = choose_features(
                 _finest(data), seed=self.plan.seed, folder=self.out / "runs"
             )

@@ -27,7 +27,7 @@ from genus.evaluation.likelihood import Likelihood, density_kind, likelihood
 from genus.evaluation.metrics import METRICS, chosen_metrics
 from genus.evaluation.neighbours import Manifold, manifold, nearest
 from genus.evaluation.reconstruction import reconstruction_error, reconstruction_floor
-from genus.evaluation.reference import Reference, Seen, nearest_real
+from genus.evaluation.reference import Reference, Seen, closest_pairs, nearest_real
 from genus.evaluation.samples import Quality, sample_quality
 from genus.evaluation.speed import Speed, network_evaluations, num_parameters, sampling_speed
 
@@ -49,6 +49,7 @@ __all__ = [
     "choose_features",
     "chosen_metrics",
     "chosen_parts",
+    "closest_pairs",
     "complete_under_masks",
     "completion_error",
     "completion_floor",

@@ -15,9 +15,16 @@ from genus.evaluation.completion import (
     completion_error,
     completion_floor,
 )
+from genus.evaluation.effort import effort_curve
 from genus.evaluation.feature_network import choose_features
-from genus.evaluation.features import probe_accuracy, probe_floor
+from genus.evaluation.features import (
+    neighbour_accuracy,
+    neighbour_floor,
+    probe_accuracy,
+    probe_floor,
+)
 from genus.evaluation.figure import Figure
+from genus.evaluation.held_out import completion_log_likelihood, completion_log_likelihood_floor
 from genus.evaluation.likelihood import Likelihood, density_kind, likelihood
 from genus.evaluation.metrics import QUICK, chosen_metrics
 from genus.evaluation.reconstruction import reconstruction_error, reconstruction_floor
@@ -25,13 +32,25 @@ from genus.evaluation.reference import Reference
 from genus.evaluation.samplers import Sampler, full_sampler_of, given_labels, sampler_of
 from genus.evaluation.samples import Quality, sample_quality
 from genus.evaluation.speed import Speed, num_parameters, sampling_speed
-from genus.model import Model
+from genus.model import Bracketed, LowerBound, Model
 
-__all__ = ["PARTS", "Effort", "Report", "chosen_parts", "evaluate"]
+__all__ = ["PARTS", "QUICK_PARTS", "Effort", "Report", "chosen_parts", "evaluate"]
 
 FEWEST_DRAWN = 128
-PARTS = ("likelihood", "reconstruction", "completion", "probe", "speed")
+PARTS = (
+    "likelihood",
+    "curve",
+    "reconstruction",
+    "completion",
+    "held_out",
+    "probe",
+    "neighbours",
+    "speed",
+)
 """What is measured of a model itself; its samples are measured by METRICS."""
+QUICK_PARTS = ("likelihood", "reconstruction", "completion", "probe", "speed")
+"""What a comparison asks."""
+EFFORTS = (1, 10, 100, 1000)
 
 
 @dataclass(frozen=True)
@@ -49,6 +68,10 @@ class Effort:
         speed_seconds: how long to time a sampler.
         slow_batch: draws at once, at least, where a sampler of full length is timed.
         sampling_steps: of a diffusion that has more, for all but the timing of its full length.
+        curve_examples: test examples behind the curve of a bound.
+        held_out_examples: at most so many are asked for log p(missing | observed) under each mask.
+        held_out_seconds: stop after the batch that passes this time.
+        parts: of the model.
         metrics: of the samples; None for all that need not be asked for by name.
     """
 
@@ -62,6 +85,10 @@ class Effort:
     speed_seconds: float = 1.5
     slow_batch: int = 8
     sampling_steps: int = 50
+    curve_examples: int = 100
+    held_out_examples: int = 50
+    held_out_seconds: float = 10.0
+    parts: tuple[str, ...] = QUICK_PARTS
     metrics: tuple[str, ...] | None = QUICK
 
 
@@ -72,12 +99,15 @@ class Report:
     Attributes:
         density: "exact", "lower bound", "estimate" or "none".
         likelihood: of the test set.
+        curve: the bound at each effort.
         samples: the draws that were judged, in the model's space.
         quality: of the samples.
         sampler: what drew them, and how often it asked the network.
         speed: of that sampler.
         slow_sampler, slow_speed: the model's full-length sampler where it has a shorter one.
         reconstruction, completion, probe: each beside its floor.
+        held_out: log p(missing | observed) by mask, beside that of independent entries.
+        neighbours: as the probe, by a vote of the nearest codes.
         completed: what completion was judged on.
         parameters: how many numbers were learnt.
         seconds: what the evaluation took, by part.
@@ -86,6 +116,7 @@ class Report:
     density: str
     parameters: int
     likelihood: Likelihood | None = None
+    curve: dict[int, Figure] | None = None
     samples: Tensor | None = None
     quality: Quality | None = None
     sampler: Sampler | None = None
@@ -97,8 +128,12 @@ class Report:
     completion: dict[str, Figure] | None = None
     completed: dict[str, Completed] | None = None
     completion_floor: dict[str, Figure] | None = None
+    held_out: dict[str, Figure] | None = None
+    held_out_floor: dict[str, Figure] | None = None
     probe: Figure | None = None
     probe_floor: Figure | None = None
+    neighbours: Figure | None = None
+    neighbours_floor: Figure | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -120,7 +155,7 @@ def evaluate(
         data: in the view that it learnt.
         effort: how much to spend.
         reference: real data and their features; made here where it is missing.
-        only: names of PARTS, METRICS or figures; by default all parts and ``effort.metrics``.
+        only: names of PARTS, METRICS or figures; by default those of ``effort``.
         seed: of all draws.
         say: told what comes next.
 
@@ -128,21 +163,25 @@ def evaluate(
         ValueError: where a name in ``only`` is unknown.
     """
     spend = effort or Effort()
-    parts, metrics = chosen_parts(only)
-    spend = spend if only is None else replace(spend, metrics=metrics)
+    if only is not None:
+        parts, metrics = chosen_parts(only)
+        spend = replace(spend, parts=parts, metrics=metrics)
     report = Report(density_kind(model), num_parameters(model))
     asked: dict[str, Callable[[], None]] = {
         "likelihood": lambda: _judge_likelihood(report, model, data, spend, seed),
+        "curve": lambda: _draw_curve(report, model, data, spend, seed),
         "speed": lambda: _time_samplers(report, model, data, spend, seed),
         "samples": lambda: _judge_samples(
             report, model, data, spend, reference, seed, say, strict=only is not None
         ),
         "reconstruction": lambda: _judge_reconstructions(report, model, data),
         "completion": lambda: _judge_completions(report, model, data, spend, seed),
+        "held_out": lambda: _judge_held_out(report, model, data, spend, seed),
         "probe": lambda: _probe(report, model, data),
+        "neighbours": lambda: _vote(report, model, data),
     }
     for name, ask in asked.items():
-        if name in parts or (name in ("speed", "samples") and spend.metrics != ()):
+        if name in spend.parts or (name in ("speed", "samples") and spend.metrics != ()):
             say(name)
             clock = time.perf_counter()
             ask()
@@ -150,14 +189,12 @@ def evaluate(
     return report
 
 
-def chosen_parts(only: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+def chosen_parts(only: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The parts of a model's evaluation and the metrics of its samples that these names mean.
 
     Raises:
         ValueError: for a name that is neither.
     """
-    if only is None:
-        return PARTS, None
     parts = tuple(name for name in PARTS if name in only)
     return parts, chosen_metrics([name for name in only if name not in PARTS], others=PARTS)
 
@@ -175,6 +212,43 @@ def _judge_likelihood(
     )
     if report.likelihood is not None:
         report.density = report.likelihood.kind
+
+
+def _draw_curve(report: Report, model: Model, data: Dataset, spend: Effort, seed: int) -> None:
+    """Up to the effort of the likelihood, and to 100 at least."""
+    if isinstance(model, LowerBound):
+        most = max(100, spend.likelihood_effort or model.effort)
+        efforts = sorted({effort for effort in EFFORTS if effort < most} | {most})
+        report.curve = effort_curve(
+            model,
+            data,
+            efforts,
+            n=spend.curve_examples,
+            seconds=spend.likelihood_seconds,
+            seed=seed,
+        )
+
+
+def _judge_held_out(report: Report, model: Model, data: Dataset, spend: Effort, seed: int) -> None:
+    """With a tenth of the usual chains where each datum needs chains of its own."""
+    report.held_out = completion_log_likelihood(
+        model,
+        data,
+        n=spend.held_out_examples,
+        effort=max(1, model.effort // 10) if isinstance(model, Bracketed) else None,
+        batch_size=2 if isinstance(model, Bracketed) else 10,
+        seconds=spend.held_out_seconds,
+        seed=seed,
+    )
+    if report.held_out is not None:
+        count = next(iter(report.held_out.values())).num_examples
+        report.held_out_floor = completion_log_likelihood_floor(data, n=count)
+
+
+def _vote(report: Report, model: Model, data: Dataset) -> None:
+    report.neighbours = neighbour_accuracy(model, data)
+    if report.neighbours is not None:
+        report.neighbours_floor = neighbour_floor(data)
 
 
 def _judge_reconstructions(report: Report, model: Model, data: Dataset) -> None:

@@ -109,7 +109,7 @@ def likelihood(
         effort: samples (a bound) or chains (an estimate) per datum; the model's own by default.
         batch_size: examples at once.
         seconds: stop after the batch that passes this time; the figure says how many it saw.
-            The chains behind an estimate run once, within the first batch, whatever they take.
+            It does not bind an estimate: its chains run once, within the first batch.
         seed: of the draws behind a bound or an estimate.
         progress: told after each batch.
 
@@ -124,7 +124,8 @@ def likelihood(
     x = data.materialise(split, n)
     labels = conditions(model, data, split, len(x))
     answers: dict[str, list[Estimated]] = {}
-    for rows in row_batches(len(x), batch_size, seconds, progress):
+    limit = math.inf if isinstance(model, Estimate) else seconds
+    for rows in row_batches(len(x), batch_size, limit, progress):
         given = None if labels is None else labels[rows]
         for name, answer in _answers(model, x[rows], given, effort, seed, rows.start).items():
             answers.setdefault(name, []).append(answer)

@@ -5,27 +5,36 @@ gives the floor that no model can be expected to pass.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from genus.evaluation.classification import classification_accuracy
 from genus.evaluation.classifier_score import class_histogram, classifier_score
 from genus.evaluation.energy_distance import energy_distance
 from genus.evaluation.feature_map import Classifies
 from genus.evaluation.figure import Figure
 from genus.evaluation.frechet import frechet_figure, frechet_infinity
 from genus.evaluation.kernel_distance import kernel_figure
-from genus.evaluation.modes import find_modes
+from genus.evaluation.memorisation import memorisation
+from genus.evaluation.modes import find_modes, stacked_modes
 from genus.evaluation.neighbours import manifold
+from genus.evaluation.parzen import parzen_figure
 from genus.evaluation.reference import Reference, Seen
+from genus.evaluation.two_sample import two_sample_test
 from genus.evaluation.vendi import vendi_score
 
 __all__ = ["METRICS", "QUICK", "Metric", "chosen_metrics", "probabilities"]
 
 Measure = Callable[[Seen, Reference, int], dict[str, Figure]]
 MOST_MANIFOLD = 10_000
+MOST_REMEMBERED = 2000
+PARZEN_SAMPLES = 10_000
 FEW_DIMENSIONS = 16
+LARGEST_SIDE = 64
 
 
 class Metric(NamedTuple):
@@ -66,8 +75,11 @@ def probabilities(seen: Seen, real: Reference) -> Tensor:
 
 def _has_modes(seen: Seen, real: Reference) -> str | None:
     truth = real.data.truth
-    known = truth is not None and truth.standard_deviation is not None and len(truth.modes) > 0
-    return None if known else "the modes of these data are not known"
+    if truth is None or not truth.num_modes:
+        return "the modes of these data are not known"
+    if truth.digits:
+        return _needs_a_classifier(seen, real)
+    return None if truth.standard_deviation is not None else "the width of a mode is not known"
 
 
 def _fid(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
@@ -106,12 +118,61 @@ def _energy(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
     return {"energy_distance": Figure(value, "~", num_examples=len(seen))}
 
 
+def _memorisation(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
+    few = seen.units[:MOST_REMEMBERED].flatten(1)
+    held_out = real.test.units[-MOST_REMEMBERED:].flatten(1)
+    found = memorisation(few, real.remembered.flatten(1), held_out, seed=seed)
+    return {"near_copies": found.near_copies, "nearer_train": found.nearer_train}
+
+
+def _two_sample(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
+    found = two_sample_test(seen.features, real.test.features, seed=seed)
+    note = f"{found.accuracy.note}, p = {found.p_value:.2g}"
+    return {"two_sample_accuracy": replace(found.accuracy, note=note)}
+
+
+def _needs_labels(seen: Seen, real: Reference) -> str | None:
+    if real.test.labels is None or real.train.labels is None:
+        return f"{real.data.name} has no labels"
+    return "the samples have no labels" if seen.labels is None else None
+
+
+def _classification(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
+    assert seen.labels is not None and real.test.labels is not None  # noqa: PT018 - unsuited
+    shape = seen.units.shape[1:]
+    as_pictures = real.data.kind == "image" and len(shape) == 3 and max(shape[1:]) <= LARGEST_SIDE
+    found = classification_accuracy(
+        seen.units if as_pictures else seen.features,
+        seen.labels,
+        real.test.units if as_pictures else real.test.features,
+        real.test.labels,
+        classifier="network" if as_pictures else "linear",
+        seed=seed,
+    )
+    return {"classification_accuracy": found.samples}
+
+
+def _parzen(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
+    samples = seen.units[:PARZEN_SAMPLES].flatten(1)
+    found = parzen_figure(
+        samples, real.test.units.flatten(1), real.valid_units().flatten(1), seed=seed
+    )
+    return {"parzen": found.log_likelihood}
+
+
 def _modes(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
     truth = real.data.truth
-    assert truth is not None and truth.standard_deviation is not None  # noqa: PT018 - suits
-    found = find_modes(seen.units.flatten(1), truth.modes.flatten(1), truth.standard_deviation)
-    named = {"modes": float(found.found), "high_quality": found.good, "kl": found.kl}
-    return {k: Figure(v, "~", num_examples=len(seen)) for k, v in named.items() if v is not None}
+    assert truth is not None
+    if truth.digits:
+        labels, shown = real.data.labels("train"), probabilities(seen, real).argmax(1)
+        assert labels is not None
+        shares = torch.bincount(labels, minlength=truth.num_modes).double() / len(labels)
+        places = [10**place for place in reversed(range(truth.digits))]
+        digits = [shown // place % 10 for place in places]
+        return stacked_modes(digits, truth=shares, seed=seed).figures()
+    assert truth.standard_deviation is not None
+    flat, centres = seen.units.flatten(1), truth.modes.flatten(1)
+    return find_modes(flat, centres, truth.standard_deviation, seed=seed).figures()
 
 
 METRICS: dict[str, Metric] = {
@@ -136,6 +197,21 @@ METRICS: dict[str, Metric] = {
         _needs_a_classifier,
     ),
     "vendi": Metric("how many are different, in effect", _vendi, ("vendi",)),
+    "memorisation": Metric(
+        "whether they are copies of training data",
+        _memorisation,
+        ("near_copies", "nearer_train"),
+        about_training=True,
+    ),
+    "two_sample": Metric(
+        "how well a classifier tells them from real data", _two_sample, ("two_sample_accuracy",)
+    ),
+    "classification": Metric(
+        "how well a classifier that learnt only them knows real data",
+        _classification,
+        ("classification_accuracy",),
+        _needs_labels,
+    ),
     "energy": Metric(
         "energy distance of points in few dimensions",
         _energy,
@@ -143,7 +219,16 @@ METRICS: dict[str, Metric] = {
         _in_few_dimensions,
     ),
     "modes": Metric(
-        "known modes that were found", _modes, ("modes", "high_quality", "kl"), _has_modes
+        "known modes that were found",
+        _modes,
+        ("modes", "high_quality", "kl", "kl_truth_samples"),
+        _has_modes,
+    ),
+    "parzen": Metric(
+        "log-likelihood under a Parzen window of them: compare with real data only",
+        _parzen,
+        ("parzen",),
+        on_request=True,
     ),
 }
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -18,7 +19,7 @@ from genus.evaluation.neighbours import nearest
 from genus.evaluation.units import samples_to_units, to_units
 from genus.spaces import Binary, Pixels
 
-__all__ = ["Reference", "Seen", "nearest_real"]
+__all__ = ["Reference", "Seen", "closest_pairs", "nearest_real"]
 
 MOST_REFERENCE = 10_000
 MOST_REMEMBERED = 500_000_000
@@ -107,11 +108,17 @@ class Reference:
             self._floors[place] = metric.measure(real.first(n), self, seed)
         return self._floors[place]
 
-    def all_training_units(self) -> Tensor:
+    @cached_property
+    def remembered(self) -> Tensor:
         """Training data in their unit: all, or as many as take half a gigabyte."""
         base = self.data.base
         n = min(base.train.num_examples, MOST_REMEMBERED // (4 * base.space.num_dimensions))
         return to_units(base, base.materialise("train", max(n, 1)))
+
+    def valid_units(self, n: int = 1000) -> Tensor:
+        """The first validation data in their unit."""
+        base = self.data.base
+        return to_units(base, base.materialise("valid", n))
 
     def for_view(self, data: Dataset) -> "Reference":
         """The same real data for a model that learnt another view of them.
@@ -140,6 +147,17 @@ class Reference:
     ) -> Seen:
         """Samples in the unit of the data set, through the same features."""
         return Seen(units, self.features(units, progress=progress), labels)
+
+
+def closest_pairs(units: Tensor, reference: Reference, n: int = 16) -> tuple[Tensor, Tensor]:
+    """The n samples nearest to a training datum, and those data: what may have been copied.
+
+    At most 2,000 samples, in the unit of the data set, are looked at.
+    """
+    few = units[:2000]
+    distance, index = nearest(few.flatten(1), reference.remembered.flatten(1))
+    order = distance[:, 0].argsort(stable=True)[:n]
+    return few[order], reference.remembered[index[order, 0]]
 
 
 def nearest_real(samples: Tensor, reference: Reference) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,11 @@ def metrics_of(report: Report) -> dict[str, Figure]:
     if report.likelihood is not None:
         found["log_likelihood"] = report.likelihood.nats
         found["log_likelihood_reverse_ais"] = report.likelihood.reverse
+        for end, figure in zip(("lower", "upper"), report.likelihood.bracket or (), strict=False):
+            found[f"log_likelihood_{end}"] = figure
         found["bits_per_dim"] = report.likelihood.bits_per_dim
+    for effort, figure in (report.curve or {}).items():
+        found[f"log_likelihood, effort {effort}"] = figure
     if report.quality is not None:
         found |= report.quality.figures
         if "fid" in report.quality.floors:
@@ -38,7 +42,10 @@ def metrics_of(report: Report) -> dict[str, Figure]:
     found["reconstruction_error"] = report.reconstruction
     for mask, figure in (report.completion or {}).items():
         found[f"completion_error, {mask}"] = figure
+    for mask, figure in (report.held_out or {}).items():
+        found[f"completion_log_likelihood, {mask}"] = figure
     found["accuracy"] = report.probe
+    found["neighbour_accuracy"] = report.neighbours
     if report.speed is not None:
         found["samples_per_second"] = Figure(report.speed.samples_per_second, "~")
     if report.sampler is not None:
@@ -51,7 +58,10 @@ def floors_of(report: Report) -> dict[str, Figure]:
     floors: dict[str, Figure | None] = {
         "reconstruction_error": report.reconstruction_floor,
         "accuracy": report.probe_floor,
+        "neighbour_accuracy": report.neighbours_floor,
     }
+    for mask, figure in (report.held_out_floor or {}).items():
+        floors[f"completion_log_likelihood, {mask}"] = figure
     for mask, figure in (report.completion_floor or {}).items():
         floors[f"completion_error, {mask}"] = figure
     if report.quality is not None:
