@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genus.evaluation.classification import classification_accuracy
 from genus.evaluation.classifier_score import class_histogram, classifier_score
-from genus.evaluation.energy_distance import energy_distance
+from genus.evaluation.energy_distance import energy_figure
 from genus.evaluation.feature_map import Classifies
 from genus.evaluation.figure import Figure
 from genus.evaluation.frechet import frechet_figure, frechet_infinity
@@ -114,8 +114,8 @@ def _vendi(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
 
 
 def _energy(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
-    value = energy_distance(seen.units.flatten(1), real.test.units.flatten(1))
-    return {"energy_distance": Figure(value, "~", num_examples=len(seen))}
+    near = real.test.units.flatten(1)
+    return {"energy_distance": energy_figure(seen.units.flatten(1), near, seed=seed)}
 
 
 def _memorisation(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
