@@ -864,4 +864,101 @@ def _wait_for_device""",
             "rows = indices.to(device)[:, None] * 0",
         ),
     ),
+    *_of(
+        "evaluation",
+        "evaluation/frechet.py",
+        "evaluation/test_frechet.py",
+        (
+            "biased covariance",
+            "return cls(mean, root / (count - 1) ** 0.5, count)",
+            "return cls(mean, root / count**0.5, count)",
+        ),
+        (
+            "means of blocks forgotten",
+            "rows += [root, between * (mean - centre)[None]]",
+            "rows += [root]",
+        ),
+        (
+            "trace once instead of twice",
+            "return max(0.0, float(shift + spread - 2 * singular.sum()))",
+            "return max(0.0, float(shift + spread - singular.sum()))",
+        ),
+    ),
+    *_of(
+        "evaluation",
+        "evaluation/kernel_distance.py",
+        "evaluation/test_kernel_distance.py",
+        (
+            "each datum with itself",
+            "                tile.fill_diagonal_(0.0)\n",
+            "                pass\n",
+        ),
+        ("kernel of degree two", "return base.square().mul_(base)", "return base.square()"),
+    ),
+    *_of(
+        "evaluation",
+        "evaluation/neighbours.py",
+        "evaluation/test_neighbours.py",
+        (
+            "a point is its own neighbour",
+            'tile.fill_diagonal_(float("inf"))',
+            "tile.fill_diagonal_(0.0)",
+        ),
+        (
+            "precision in the samples' balls",
+            "self.balls[columns] += tile.sub_(reach[rows, None]).lt_(0).sum(0)",
+            "self.balls[columns] += tile.sub_(reach_of_samples[columns]).lt_(0).sum(0)",
+        ),
+    ),
+    *_of(
+        "evaluation",
+        "evaluation/parzen.py",
+        "evaluation/test_parzen.py",
+        (
+            "width not squared",
+            "(squares / (-2 * sigma**2)).logsumexp(1)",
+            "(squares / (-2 * sigma)).logsumexp(1)",
+        ),
+        ("log n forgotten", "constant = math.log(len(centres)) + ", "constant = 0.0 + "),
+    ),
+    *_of(
+        "evaluation",
+        "evaluation/vendi.py",
+        "evaluation/test_vendi.py",
+        (
+            "entropy of values that sum to n",
+            "torch.linalg.eigh(similarity / len(similarity))",
+            "torch.linalg.eigh(similarity)",
+        ),
+    ),
+    *_of(
+        "evaluation",
+        "evaluation/effort.py",
+        "evaluation/test_effort.py",
+        (
+            "mean of all logs",
+            "return used.logsumexp(2).mean(1) - math.log(effort)",
+            "return used.mean(2).mean(1)",
+        ),
+    ),
+    *_of(
+        "evaluation",
+        "evaluation/memorisation.py",
+        "evaluation/test_memorisation.py",
+        (
+            "held-out data beside themselves",
+            "usual = nearest(unseen, learnt)[0][:, 0].double()",
+            "usual = nearest(unseen, unseen)[0][:, 0].double()",
+        ),
+    ),
+    *_of(
+        "evaluation",
+        "evaluation/reference.py",
+        "evaluation/test_metrics.py",
+        (
+            "floor of data that samples are compared with",
+            "real = self.test if metric.about_training else self.train",
+            "real = self.train if metric.about_training else self.test",
+        ),
+    ),
 ]
