@@ -80,6 +80,71 @@ def rbm():
     ]
 
 
+def boltzmann_machine():
+    from genus.models import BoltzmannMachine, HiddenBoltzmannMachine
+    from genus.models.boltzmann import grid_pairs
+    from genus.objectives.persistent import PersistentGibbs
+    from genus.objectives.pseudo_likelihood import PseudoLikelihood
+
+    def by_pseudo_likelihood(model):
+        return Descend(PseudoLikelihood(), Optimiser("adam", 0.03), batch_size=30)
+
+    def by_chains(model):
+        objective = PersistentGibbs(2, num_chains=30)
+        return Descend(objective, Optimiser("sgd", 0.2, (0.5, 0.0)), batch_size=30)
+
+    def by_energy(model, x, condition):
+        """Log Z summed term by term over all visible and hidden units."""
+        size, seen = len(model.bias), model.num_visible
+        units = Binary((size,)).points().to(x.dtype)
+        weighed = -0.5 * ((units @ model.couplings()) * units).sum(1) - units @ model.bias
+        log_p = (-weighed).log_softmax(0).reshape(-1, 2 ** (size - seen)).logsumexp(1)
+        place = x.flatten(1) @ (2.0 ** torch.arange(seen - 1, -1, -1, dtype=x.dtype))
+        return log_p[place.long()]
+
+    grid, few = Binary((2, 3)), Binary((4,))
+    some = ((0, 4), (0, 5), (1, 4), (1, 6), (2, 5), (3, 6), (0, 1), (2, 3), (4, 5), (5, 6))
+    return [
+        Case("boltzmann machine", lambda: BoltzmannMachine(BITS), lopsided(BITS), scale=2.5),
+        Case(
+            "boltzmann machine on a grid",
+            lambda: BoltzmannMachine(grid, couplings=grid_pairs(2, 3)),
+            lopsided(grid),
+            reference=by_energy,
+            scale=3.0,
+            algorithm=by_pseudo_likelihood,
+        ),
+        Case(
+            "boltzmann machine that anneals",
+            lambda: BoltzmannMachine(BITS, num_temperatures=60, num_steps=50, most_summed=0),
+            lopsided(BITS),
+            reference=by_energy,
+            scale=2.5,
+            effort=300,
+            algorithm=by_chains,
+        ),
+        Case(
+            "boltzmann machine with hidden units",
+            lambda: HiddenBoltzmannMachine(few, 3, couplings=some),
+            lopsided(few),
+            reference=by_energy,
+            scale=2.5,
+            steps=200,
+            algorithm=by_chains,
+        ),
+        Case(
+            "boltzmann machine with hidden units that anneals",
+            lambda: HiddenBoltzmannMachine(few, 2, num_temperatures=60, most_summed=1),
+            lopsided(few),
+            reference=by_energy,
+            scale=2.0,
+            effort=300,
+            steps=200,
+            algorithm=by_chains,
+        ),
+    ]
+
+
 def made():
     from genus.models import MADE
 
@@ -274,5 +339,5 @@ def diffusion():
     ]
 
 
-FAMILIES = (ppca, rbm, made, pixelcnn, vae, gan, diffusion)
+FAMILIES = (ppca, rbm, boltzmann_machine, made, pixelcnn, vae, gan, diffusion)
 CASES = [case for family in FAMILIES for case in family()]

@@ -15,6 +15,8 @@ __all__ = ["CLASSES", "find", "load"]
 CLASSES: dict[str, str] = {
     "PPCA": "genus.models.linear.ppca",
     "RBM": "genus.models.boltzmann.rbm",
+    "BoltzmannMachine": "genus.models.boltzmann.machine",
+    "HiddenBoltzmannMachine": "genus.models.boltzmann.hidden_machine",
     "MADE": "genus.models.autoregressive.made",
     "PixelCNN": "genus.models.autoregressive.pixelcnn",
     "VAE": "genus.models.variational.vae",

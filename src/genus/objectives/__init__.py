@@ -3,18 +3,24 @@
 from genus.objectives.adversarial import CriticLoss, GeneratorLoss, NonSaturating
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from genus.objectives.denoising import Denoising
+from genus.objectives.enumeration import EnumeratedLikelihood
 from genus.objectives.likelihood import NegativeLogLikelihood, RandomOrder
+from genus.objectives.persistent import PersistentGibbs
+from genus.objectives.pseudo_likelihood import PseudoLikelihood
 from genus.objectives.variational import EvidenceLowerBound, ImportanceWeighted
 
 __all__ = [
     "ContrastiveDivergence",
     "CriticLoss",
     "Denoising",
+    "EnumeratedLikelihood",
     "EvidenceLowerBound",
     "GeneratorLoss",
     "ImportanceWeighted",
     "NegativeLogLikelihood",
     "NonSaturating",
     "PersistentContrastiveDivergence",
+    "PersistentGibbs",
+    "PseudoLikelihood",
     "RandomOrder",
 ]

@@ -1,5 +1,8 @@
 """Boltzmann machines: densities that are known up to their constant."""
 
+from genus.models.boltzmann.couplings import grid_pairs, pairs_of
+from genus.models.boltzmann.hidden_machine import HiddenBoltzmannMachine
+from genus.models.boltzmann.machine import BoltzmannMachine
 from genus.models.boltzmann.rbm import RBM
 
-__all__ = ["RBM"]
+__all__ = ["RBM", "BoltzmannMachine", "HiddenBoltzmannMachine", "grid_pairs", "pairs_of"]
