@@ -268,6 +268,62 @@ def vae():
     ]
 
 
+def sigmoid_belief():
+    from genus.inference.enumerate import binary_chunks
+    from genus.models import SigmoidBeliefNetwork
+    from genus.objectives.wake_sleep import WakeSleep
+
+    def enumerated(model, x, condition):
+        """Log Σ p(x, h) over all h, each probability from torch's Bernoulli."""
+        bernoulli = torch.distributions.Bernoulli
+        layers, top = model.generator.layers, model.generator.top
+        sizes = [layer.in_features for layer in layers]
+        hidden = next(binary_chunks(sum(sizes))).split(sizes, dim=1)
+        total = bernoulli(logits=top).log_prob(hidden[-1]).sum(1)
+        for layer, below, above in zip(layers[1:], hidden[:-1], hidden[1:], strict=True):
+            total = total + bernoulli(logits=layer(above)).log_prob(below).sum(1)
+        visible = bernoulli(logits=layers[0](hidden[0]).unsqueeze(1))
+        total = total.unsqueeze(1) + visible.log_prob(x.flatten(1)).sum(2)
+        return total.logsumexp(0)
+
+    def faster(model):
+        return Descend(WakeSleep(5, "both"), Optimiser(learning_rate=0.03), batch_size=30)
+
+    box = Binary((2, 3))
+    return [
+        Case(
+            "sigmoid belief network",
+            lambda: SigmoidBeliefNetwork(BITS, (4, 2)),
+            lopsided(BITS),
+            reference=enumerated,
+            scale=2.0,
+            effort=20000,
+            steps=150,
+            algorithm=faster,
+        ),
+        Case(
+            "sigmoid belief network of one layer",
+            lambda: SigmoidBeliefNetwork(box, (3,)),
+            lopsided(box),
+            reference=enumerated,
+            scale=2.5,
+            effort=20000,
+            steps=150,
+            algorithm=faster,
+        ),
+        Case(
+            "sigmoid belief network of three layers",
+            lambda: SigmoidBeliefNetwork(BITS, (3, 4, 2)),
+            lopsided(BITS),
+            reference=enumerated,
+            scale=1.6,
+            effort=20000,
+            steps=150,
+            algorithm=faster,
+        ),
+    ]
+
+
 def gan():
     from genus.models import GAN
 
@@ -339,5 +395,5 @@ def diffusion():
     ]
 
 
-FAMILIES = (ppca, rbm, boltzmann_machine, made, pixelcnn, vae, gan, diffusion)
+FAMILIES = (ppca, rbm, boltzmann_machine, made, pixelcnn, vae, sigmoid_belief, gan, diffusion)
 CASES = [case for family in FAMILIES for case in family()]

@@ -19,6 +19,7 @@ CLASSES: dict[str, str] = {
     "HiddenBoltzmannMachine": "genus.models.boltzmann.hidden_machine",
     "MADE": "genus.models.autoregressive.made",
     "PixelCNN": "genus.models.autoregressive.pixelcnn",
+    "SigmoidBeliefNetwork": "genus.models.variational.sigmoid_belief",
     "VAE": "genus.models.variational.vae",
     "GAN": "genus.models.implicit.gan",
     "Diffusion": "genus.models.diffusion.diffusion",

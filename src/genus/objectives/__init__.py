@@ -8,8 +8,10 @@ from genus.objectives.likelihood import NegativeLogLikelihood, RandomOrder
 from genus.objectives.persistent import PersistentGibbs
 from genus.objectives.pseudo_likelihood import PseudoLikelihood
 from genus.objectives.variational import EvidenceLowerBound, ImportanceWeighted
+from genus.objectives.wake_sleep import VIMCO, Sleep, WakeSleep
 
 __all__ = [
+    "VIMCO",
     "ContrastiveDivergence",
     "CriticLoss",
     "Denoising",
@@ -23,4 +25,6 @@ __all__ = [
     "PersistentGibbs",
     "PseudoLikelihood",
     "RandomOrder",
+    "Sleep",
+    "WakeSleep",
 ]
