@@ -1,14 +1,19 @@
-"""Variational autoencoders."""
+"""Models that infer their hidden causes: variational autoencoders, sigmoid belief networks."""
+
+from typing import Literal
 
 from genus.data import Dataset
 from genus.engine import Budget, Descend, Optimiser
 from genus.engine.algorithm import Objective
-from genus.models.variational import VAE
+from genus.models.variational import VAE, SigmoidBeliefNetwork
 from genus.objectives.variational import EvidenceLowerBound, ImportanceWeighted
+from genus.objectives.wake_sleep import VIMCO, WakeSleep
 from genus.recipes.recipe import Entry, Published, Recipe
-from genus.recipes.suits import need_images, need_labels
+from genus.recipes.suits import need_binary, need_images, need_labels
 
-__all__ = ["ENTRIES", "iwae_50", "vae", "vae_conv"]
+__all__ = ["ENTRIES", "iwae_50", "sbn", "vae", "vae_conv"]
+
+MOST_FOR_MEAN = 10_000
 
 
 def vae(
@@ -75,9 +80,29 @@ def iwae_50(
     return _recipe("iwae-50", model, data, objective, learning_rate, batch_size)
 
 
+def sbn(
+    data: Dataset,
+    *,
+    hidden: tuple[int, ...] = (200, 200, 200),
+    objective: Literal["wake-sleep", "reweighted", "vimco"] = "reweighted",
+    num_samples: int = 5,
+    learning_rate: float = 2e-3,
+    batch_size: int = 100,
+) -> Recipe:
+    """A sigmoid belief network by (reweighted) wake–sleep or VIMCO; wake–sleep takes one draw."""
+    model = SigmoidBeliefNetwork(need_binary(data, "sbn-200-200-200"), hidden)
+    model.set_visible_bias(data.materialise("train", MOST_FOR_MEAN).mean(0))
+    learnt: Objective = WakeSleep()
+    if objective == "reweighted":
+        learnt = WakeSleep(num_samples, "both")
+    elif objective == "vimco":
+        learnt = VIMCO(num_samples)
+    return _recipe("sbn-200-200-200", model, data, learnt, learning_rate, batch_size)
+
+
 def _recipe(
     name: str,
-    model: VAE,
+    model: VAE | SigmoidBeliefNetwork,
     data: Dataset,
     objective: Objective,
     learning_rate: float,
@@ -124,5 +149,15 @@ ENTRIES = (
         source="Burda et al. 2016",
         published={"log_likelihood": Published(-86.82, ">=", "mnist", "pythae", "static")},
         model="VAE",
+    ),
+    Entry(
+        "sbn-200-200-200",
+        family="variational",
+        summary="three layers of 200 binary causes, reweighted wake–sleep",
+        data="mnist",
+        view="binary",
+        function=sbn,
+        source="Bornschein & Bengio 2015",
+        model="SigmoidBeliefNetwork",
     ),
 )
