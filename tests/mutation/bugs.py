@@ -698,6 +698,97 @@ def _wait_for_device""",
         ),
     ),
     *_of(
+        "sigmoid belief",
+        "models/variational/sigmoid_belief.py",
+        "models/test_sigmoid_belief.py",
+        (
+            "layers of p in the order of q",
+            "for layer in reversed(self.layers):\n            drawn.insert(",
+            "for layer in self.layers:\n            drawn.insert(",
+        ),
+        (
+            "prior of the top left out",
+            "total = log_bernoulli(self.top, hidden[-1])",
+            "total = 0.0 * log_bernoulli(self.top, hidden[-1])",
+        ),
+        (
+            "q's upper layers forgotten",
+            "return lowest + self.log_upper(hidden)",
+            "return lowest",
+        ),
+        (
+            "every draw of a datum the same",
+            "drawn = [bernoulli(at_least_float32(logits).sigmoid().expand(-1, num_samples, -1))]",
+            "drawn = [bernoulli(at_least_float32(logits).sigmoid()).expand(-1, num_samples, -1)]",
+        ),
+        (
+            "− log K forgotten",
+            "return torch.cat(parts) - math.log(effort)",
+            "return torch.cat(parts)",
+        ),
+        (
+            "the last piece as large as the others",
+            "sizes = [min(MOST_ROWS, effort - done) for",
+            "sizes = [MOST_ROWS for",
+        ),
+        (
+            "the present causes without their weight",
+            "torch.cat([log_present, log_recognition], 1)",
+            "torch.cat([0 * log_present, log_recognition], 1)",
+        ),
+        (
+            "proposals unweighted",
+            "chosen = torch.multinomial(weights.softmax(1), 1).squeeze(1)",
+            "chosen = torch.multinomial((0 * weights).softmax(1), 1).squeeze(1)",
+        ),
+        (
+            "a mixture of one version only",
+            "log_r = lowest.logsumexp(2) + ",
+            "log_r = lowest[:, :, 0] + ",
+        ),
+        (
+            "upper layers missing in the conditional",
+            "log_r = lowest.logsumexp(2) + self.recogniser.log_upper(hidden)",
+            "log_r = lowest.logsumexp(2)",
+        ),
+    ),
+    *_of(
+        "sigmoid belief",
+        "objectives/wake_sleep.py",
+        "objectives/test_wake_sleep.py",
+        (
+            "baseline sees its own draw",
+            "others = (weights.sum(1, keepdim=True) - weights) / (count - 1)",
+            "others = weights.mean(1, keepdim=True).expand_as(weights)",
+        ),
+        (
+            "signal through the weights of the wrong axis",
+            "torch.where(own, others.unsqueeze(2), weights.unsqueeze(1))",
+            "torch.where(own, others.unsqueeze(1), weights.unsqueeze(2))",
+        ),
+        (
+            "score of q forgotten",
+            '"loss": -(bound + _slope(score)).mean()',
+            '"loss": -(bound + 0 * _slope(score)).mean()',
+        ),
+        (
+            "arithmetic mean of draws",
+            '_bound(weights).mean(),\n            "effective',
+            'weights.mean(),\n            "effective',
+        ),
+        (
+            "q's weights not held fixed",
+            "weights = log_joint - log_recognition.detach()",
+            "weights = log_joint - log_recognition",
+        ),
+        ("both phases whole", "half = 0.5 if self.recognition", "half = 1.0 if self.recognition"),
+        (
+            "dreams of one datum",
+            "-model._dream(len(batch.x)).mean()",
+            "-model._dream(len(batch.x)).sum()",
+        ),
+    ),
+    *_of(
         "gan",
         "objectives/adversarial.py",
         "objectives/test_adversarial.py models/test_gan.py",
