@@ -122,7 +122,10 @@ def _memorisation(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
     few = seen.units[:MOST_REMEMBERED].flatten(1)
     held_out = real.test.units[-MOST_REMEMBERED:].flatten(1)
     found = memorisation(few, real.remembered.flatten(1), held_out, seed=seed)
-    return {"near_copies": found.near_copies, "nearer_train": found.nearer_train}
+    distances = f"{found.median_distance:.4g}, of held-out data {found.held_out_distance:.4g}"
+    note = f"{found.near_copies.note}; median distance to training data {distances}; C_T = "
+    copies = replace(found.near_copies, note=f"{note}{found.copying:.1f}")
+    return {"near_copies": copies, "nearer_train": found.nearer_train}
 
 
 def _two_sample(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
