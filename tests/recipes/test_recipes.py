@@ -128,6 +128,21 @@ def test_real_data_of_any_scale_are_standardised_for_diffusion():
     assert abs(float(on_path.std()) - 1) < 0.2
 
 
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        ({"objective": "wake-sleep"}, 1),
+        ({}, 5),
+        ({"objective": "vimco"}, 50),
+        ({"objective": "wake-sleep", "num_samples": 3}, 3),
+    ],
+)
+def test_the_belief_network_learns_by_each_objective(settings, count):
+    recipe = recipes.build("sbn-200-200-200", "digits", hidden=(6, 4), **settings)
+    assert recipe.algorithm.objective.num_samples == count
+    learn(recipe)
+
+
 def test_the_rbm_starts_at_the_log_odds_of_the_data():
     recipe = recipes.build("rbm-500", "digits", num_hidden=3)
     mean = recipe.data.materialise("train").mean(0).flatten().clamp(1e-3, 1 - 1e-3)

@@ -14,6 +14,7 @@ from genus.recipes.suits import need_binary, need_images, need_labels
 __all__ = ["ENTRIES", "iwae_50", "sbn", "vae", "vae_conv"]
 
 MOST_FOR_MEAN = 10_000
+NUM_DRAWS = {"wake-sleep": 1, "reweighted": 5, "vimco": 50}
 
 
 def vae(
@@ -85,18 +86,19 @@ def sbn(
     *,
     hidden: tuple[int, ...] = (200, 200, 200),
     objective: Literal["wake-sleep", "reweighted", "vimco"] = "reweighted",
-    num_samples: int = 5,
+    num_samples: int | None = None,
     learning_rate: float = 2e-3,
     batch_size: int = 100,
 ) -> Recipe:
-    """A sigmoid belief network by (reweighted) wake–sleep or VIMCO; wake–sleep takes one draw."""
+    """A sigmoid belief network by wake–sleep (1 draw), reweighted wake–sleep (5) or VIMCO (50)."""
     model = SigmoidBeliefNetwork(need_binary(data, "sbn-200-200-200"), hidden)
     model.set_visible_bias(data.materialise("train", MOST_FOR_MEAN).mean(0))
-    learnt: Objective = WakeSleep()
-    if objective == "reweighted":
-        learnt = WakeSleep(num_samples, "both")
-    elif objective == "vimco":
-        learnt = VIMCO(num_samples)
+    count = NUM_DRAWS[objective] if num_samples is None else num_samples
+    learnt: Objective
+    if objective == "vimco":
+        learnt = VIMCO(count)
+    else:
+        learnt = WakeSleep(count, "both" if objective == "reweighted" else "sleep")
     return _recipe("sbn-200-200-200", model, data, learnt, learning_rate, batch_size)
 
 
