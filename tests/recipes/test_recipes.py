@@ -17,6 +17,7 @@ from genus.recipes import ENTRIES
 TINY = {
     "ppca": {"num_components": 3},
     "rbm-500": {"num_hidden": 7, "num_chains": 5, "batch_size": 20},
+    "boltzmann": {"num_hidden": 3, "num_chains": 5, "batch_size": 20},
     "made": {"hidden": (9, 11), "batch_size": 20},
     "pixelcnn": {"channels": 6, "num_layers": 2, "batch_size": 5},
     "vae": {"num_latent": 3, "hidden": (10,), "batch_size": 20},
@@ -85,6 +86,7 @@ def own():
 SUITED = {
     "ppca": ("reals", "bits", "colours"),
     "rbm-500": ("bits",),
+    "boltzmann": ("bits",),
     "made": ("reals", "bits", "colours", "categories"),
     "pixelcnn": ("colours",),
     "vae": ("reals", "bits", "colours", "categories"),

@@ -5,12 +5,13 @@ from typing import Literal
 from genus.data import Dataset
 from genus.engine import Budget, Descend, Optimiser
 from genus.engine.algorithm import Objective
-from genus.models.boltzmann import RBM
+from genus.models.boltzmann import RBM, HiddenBoltzmannMachine
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
+from genus.objectives.persistent import PersistentGibbs
 from genus.recipes.recipe import Entry, Published, Recipe
 from genus.recipes.suits import need_binary
 
-__all__ = ["ENTRIES", "rbm"]
+__all__ = ["ENTRIES", "machine", "rbm"]
 
 MOST_FOR_MEAN = 10_000
 
@@ -48,6 +49,30 @@ def rbm(
     return Recipe("rbm-500", model, data, algorithm, algorithm.budget)
 
 
+def machine(
+    data: Dataset,
+    *,
+    num_hidden: int = 16,
+    couplings: Literal["semi-restricted", "all"] = "semi-restricted",
+    k: int = 5,
+    num_chains: int = 100,
+    learning_rate: float = 0.1,
+    momentum: float = 0.5,
+    batch_size: int = 100,
+) -> Recipe:
+    """A Boltzmann machine with hidden units, by mean field and persistent chains."""
+    space = need_binary(data, "boltzmann")
+    model = HiddenBoltzmannMachine(space, num_hidden, couplings=couplings)
+    model.set_visible_bias(data.materialise("train", MOST_FOR_MEAN).mean(0))
+    algorithm = Descend(
+        PersistentGibbs(k, num_chains),
+        Optimiser("sgd", learning_rate, (momentum, 0.0), schedule="linear"),
+        batch_size=batch_size,
+        budget=Budget(epochs=5),
+    )
+    return Recipe("boltzmann", model, data, algorithm, algorithm.budget)
+
+
 ENTRIES = (
     Entry(
         "rbm-500",
@@ -63,5 +88,15 @@ ENTRIES = (
             )
         },
         model="RBM",
+    ),
+    Entry(
+        "boltzmann",
+        family="boltzmann",
+        summary="visible units joined to one another and to 16 hidden ones",
+        data="bars_and_stripes",
+        view="binary",
+        function=machine,
+        source="Ackley, Hinton & Sejnowski 1985; Osindero & Hinton 2008",
+        model="HiddenBoltzmannMachine",
     ),
 )
