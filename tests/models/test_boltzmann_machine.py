@@ -231,6 +231,31 @@ def test_mean_field_raises_a_bound_of_log_z_at_every_sweep():
     assert bool((values[-1] <= -model.free_energy(x) - seen + 1e-9).all())
 
 
+def test_mean_field_does_not_oscillate_between_units_that_exclude_each_other():
+    couplings = torch.tensor([[0.0, -8.0], [-8.0, 0.0]]).double()
+    bias = torch.tensor([[4.0, 1.0], [4.0, -3.0]]).double()
+    values = torch.stack(
+        [
+            bound(couplings, bias, mean_field(couplings, bias, (0, 1, 2), sweeps))
+            for sweeps in range(6)
+        ]
+    )
+    assert bool((values[1:] >= values[:-1] - 1e-12).all())
+    found = mean_field(couplings, bias, (0, 1, 2), 200)
+    assert torch.allclose(found, (bias + couplings @ found).sigmoid(), atol=1e-9)
+
+
+def test_moments_that_are_summed_in_several_chunks_equal_one_sum():
+    model = stiff(BoltzmannMachine(Binary((15,))), 0.5)
+    units = Binary((15,)).points().double()
+    values = -model.energy(units).detach()
+    p = values.softmax(0)
+    found = model.moments()
+    assert torch.allclose(found.log_partition, values.logsumexp(0), atol=1e-9)
+    assert torch.allclose(found.mean, p @ units, atol=1e-9)
+    assert torch.allclose(found.products, units.T @ (p[:, None] * units), atol=1e-9)
+
+
 @pytest.mark.parametrize("make", [dense, grid, hidden])
 def test_annealing_both_ways_agrees_with_enumeration(make):
     model = make(most_summed=0, num_temperatures=60, num_steps=100)
