@@ -1146,4 +1146,18 @@ def _wait_for_device""",
         "objectives/test_boltzmann_objectives.py",
         ("mean over units for their sum", "terms.sum(1).mean()", "terms.mean()"),
     ),
+    *_of(
+        "boltzmann",
+        "inference/tempering.py",
+        "inference/test_tempering.py",
+        ("swaps the wrong way round", ".log() < gain", ".log() < -gain"),
+        ("every swap accepted", ".log() < gain", ".log() < gain + 99"),
+        ("a copy for a swap", "places.flip(1).where(", "places[:, [0, 0]].where("),
+    ),
+    *_of(
+        "boltzmann",
+        "objectives/tempering.py",
+        "objectives/test_tempered_contrast.py",
+        ("the flat chains for the negative phase", "self.chains[:, -1]]", "self.chains[:, 0]]"),
+    ),
 ]

@@ -7,6 +7,7 @@ from genus.objectives.enumeration import EnumeratedLikelihood
 from genus.objectives.likelihood import NegativeLogLikelihood, RandomOrder
 from genus.objectives.persistent import PersistentGibbs
 from genus.objectives.pseudo_likelihood import PseudoLikelihood
+from genus.objectives.tempering import TemperedContrastiveDivergence
 from genus.objectives.variational import EvidenceLowerBound, ImportanceWeighted
 from genus.objectives.wake_sleep import VIMCO, Sleep, WakeSleep
 
@@ -26,5 +27,6 @@ __all__ = [
     "PseudoLikelihood",
     "RandomOrder",
     "Sleep",
+    "TemperedContrastiveDivergence",
     "WakeSleep",
 ]

@@ -1,0 +1,94 @@
+"""Contrastive learning of an RBM whose persistent chains are tempered."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from genus.engine import Batch, Info, State, distributed
+from genus.inference.gibbs import bernoulli
+from genus.inference.tempering import Ladder, temper
+from genus.objectives.contrastive import Bipartite, Contrast
+
+__all__ = ["TemperedContrastiveDivergence"]
+
+SLIDE = 0.01
+
+
+class Temperable(Bipartite, Protocol):
+    """An RBM that knows the path of densities from independent units to itself."""
+
+    def _tempered(self) -> Ladder:
+        """The path."""
+
+
+class TemperedContrastiveDivergence(Contrast):
+    """Persistent chains by parallel tempering (Desjardins, Courville & Bengio 2010).
+
+    Every chain is a ladder of ``num_temperatures`` states at evenly spaced β from 0 to 1, which
+    change places, see :mod:`genus.inference.tempering`; the states at β = 1 are the negative
+    phase. It reports the gap in free energy, ``swap_rate``, the mean over the pairs of the
+    share of swaps that were accepted, and ``least_swap_rate`` of the worst pair; slow averages
+    of all of them are in ``swap_rates``, from the pair nearest β = 0 on.
+
+    Args:
+        num_temperatures: at least 2.
+        k: Gibbs steps, each followed by swaps, between two steps of learning.
+        num_chains: over all processes.
+        centred: take the gradient in centred coordinates, see
+            :class:`~genus.objectives.contrastive.Contrast`.
+
+    Raises:
+        ValueError: where an argument is below its least value.
+    """
+
+    sharded = ("chains",)
+
+    def __init__(
+        self,
+        num_temperatures: int = 10,
+        k: int = 1,
+        num_chains: int = 100,
+        *,
+        centred: bool = True,
+    ) -> None:
+        super().__init__(k, centred)
+        for name, value, least in (
+            ("num_temperatures", num_temperatures, 2),
+            ("num_chains", num_chains, 1),
+        ):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        self.num_chains = num_chains
+        self.betas = [step / (num_temperatures - 1) for step in range(num_temperatures)]
+
+    @torch.no_grad()
+    def start(self, model: Any, batch_size: int) -> None:
+        """Begins every state of every chain with units drawn from the visible biases."""
+        super().start(model, batch_size)
+        odds = model.visible_bias.detach().sigmoid()
+        units = bernoulli(odds.expand(self.num_chains, len(self.betas), -1))
+        self.chains = distributed.take_rows(units)
+        self.swap_rates = odds.new_full((len(self.betas) - 1,), torch.nan)
+
+    def __call__(self, model: Temperable, batch: Batch) -> Info:
+        """The gap, with the chains held fixed after k steps."""
+        data = batch.x.flatten(1)
+        with torch.no_grad():
+            self.chains, rates = temper(model._tempered(), self.chains, self.betas, self.k)
+            slowly = self.swap_rates.lerp(rates.to(self.swap_rates), SLIDE)
+            self.swap_rates = torch.where(slowly.isnan(), rates.to(slowly), slowly)
+            both = torch.cat([data, self.chains[:, -1]])
+            activation = model.activation(both)
+        loss: Tensor = self.gap(model, both, len(data), activation)
+        return {"loss": loss, "swap_rate": rates.mean(), "least_swap_rate": rates.min()}
+
+    def state_dict(self) -> State:
+        """The chains, the offsets and the rates."""
+        return {**super().state_dict(), "chains": self.chains, "swap_rates": self.swap_rates}
+
+    def load_state_dict(self, state: State) -> None:
+        """Takes them up again."""
+        super().load_state_dict(state)
+        self.chains = state["chains"].to(self.chains)
+        self.swap_rates = state["swap_rates"].to(self.swap_rates)
