@@ -254,7 +254,7 @@ def test_evaluate_prints_a_table(capfd, judged):
 
 
 def test_evaluate_measures_only_what_is_named(capfd, judged):
-    asked = ("--only", "likelihood,recall", "--seconds", "0.3")
+    asked = ("--only", "log_likelihood,recall", "--seconds", "0.3")
     record = run_json(capfd, "evaluate", judged / "vae", *asked)
     measured = {"log_likelihood", "bits_per_dim", "precision", "recall", "density", "coverage"}
     assert measured <= set(record["metrics"])
@@ -262,7 +262,7 @@ def test_evaluate_measures_only_what_is_named(capfd, judged):
     recall = record["metrics"]["recall"]
     assert recall["interval"][0] <= recall["value"] <= recall["interval"][1]
     assert 0 <= recall["floor"]["value"] <= 1
-    assert "--only likelihood,recall" in record["command"]
+    assert "--only log_likelihood,recall" in record["command"]
     capfd.readouterr()
     assert main(["evaluate", str(judged / "vae"), "--only", "recal"]) == 2
     assert "did you mean 'recall'" in capfd.readouterr().err
@@ -290,7 +290,7 @@ def test_samples_of_any_program_are_judged_beside_a_data_set(capfd):
     assert "classifier_score" not in record["metrics"]
     page = run(capfd, *arguments, "--only", "fid,kid", "--draws", "100")
     assert "100 samples of drawn.npz beside digits" in page
-    assert "fid: 100 samples, below 2048" in page
+    assert "fid, fid_floor: 100 samples and 180 real data, below 2048" in page
 
 
 @pytest.mark.parametrize(
@@ -306,10 +306,22 @@ def test_samples_of_any_program_are_judged_beside_a_data_set(capfd):
         (["--samples", "drawn.npy", "--data", "digits", "--only", "modes"], "not known"),
         (["--samples", "drawn.npy", "--data", "digits", "--draws", "3", "--only", "recall"], "k=5"),
         (["--samples", "drawn.npy", "--data", "digits", "--draws", "0"], "--draws"),
+        (["--samples", "drawn.npy", "--data", "digits", "--only", ","], "names nothing"),
+        (["--samples", "drawn.npy", "--data", "digits", "--results", "out"], "--json > FILE"),
+        (["--samples", "nan.npy", "--data", "digits"], "NaN"),
+        (["--samples", "signed.npy", "--data", "digits"], "(x + 1) / 2"),
+        (["--samples", "mixed", "--data", "digits"], "resize=8"),
+        (["--samples", "empty", "--data", "digits"], "holds no images"),
     ],
 )
 def test_samples_that_cannot_be_judged_are_told_of_in_a_line(capfd, arguments, word):
     np.save("drawn.npy", np.full((40, 8, 8), 9, dtype=np.uint8))
+    np.save("nan.npy", np.full((40, 8, 8), np.nan))
+    np.save("signed.npy", np.linspace(-1, 1, 640).reshape(10, 8, 8))
+    for folder in ("mixed", "empty"):
+        Path(folder).mkdir()
+    for side in (8, 6):
+        Image.fromarray(np.zeros((side, side), np.uint8)).save(f"mixed/{side}.png")
     assert main(["evaluate", *arguments]) == 2
     assert word in capfd.readouterr().err.splitlines()[-1]
 

@@ -164,7 +164,8 @@ def test_auto_takes_inception_where_it_is_and_what_is_cheap_elsewhere(
     monkeypatch.setattr(inception, "is_installed", lambda: True)
     monkeypatch.setattr(inception, "InceptionFeatures", lambda *given: made.append(given))
     features_for(grey, resizing="clean")
-    features_for(pictures(3, 9, 8), device="meta")
+    features_for(pictures(3, 30, 28), device="meta")
+    assert isinstance(features_for(pictures(3, 9, 8)), PrincipalAxes)
     assert made == [("clean", "cpu"), ("tf", "meta")]
     assert isinstance(features_for(pictures(2, 9, 8)), PrincipalAxes)
     assert isinstance(features_for(points), RawFeatures)

@@ -1160,4 +1160,16 @@ def _wait_for_device""",
         "objectives/test_tempered_contrast.py",
         ("the flat chains for the negative phase", "self.chains[:, -1]]", "self.chains[:, 0]]"),
     ),
+    *_of(
+        "boltzmann",
+        "objectives/fast_persistent.py",
+        "objectives/test_fast_persistent.py",
+        ("fast weights of the wrong sign", "+ self.fast_rate * step", "- self.fast_rate * step"),
+        (
+            "fast weights do not drive the chains",
+            "weights = model.weights + self.fast_weights",
+            "weights = model.weights + 0",
+        ),
+        ("fast weights forgotten on resume", '("chains", *FAST):', '("chains",):'),
+    ),
 ]

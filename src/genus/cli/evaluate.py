@@ -18,6 +18,7 @@ from genus.data.drawn import Drawn, read_samples
 from genus.engine import checkpoint
 from genus.engine.loop import resolve_device
 from genus.evaluation import (
+    METRICS,
     PARTS,
     Effort,
     Features,
@@ -145,9 +146,10 @@ def command(
     for name, number in given:
         if number is not None and not number > 0:
             raise ValueError(f"{name} must be positive, got {number}")
-    if (run is None) == (samples is None):
-        raise ValueError("give the folder of a run, or --samples with --data; not both")
+    _check_kind(run, samples, {"--results": results, "--effort": effort})
     names = None if only is None else [name.strip() for name in only.split(",") if name.strip()]
+    if names == []:
+        raise ValueError(f"--only names nothing; measured can be {', '.join((*PARTS, *METRICS))}")
     place = str(resolve_device(device))
     seen = _Through(features, resizing, place, draws)
     if samples is not None:
@@ -178,6 +180,15 @@ def command(
     show_record(record)
     if run is not None and (Path(run) / PICTURE).exists() and record.get("feature_network"):
         say(f"samples most like training data, above the latter: {Path(run) / PICTURE}")
+
+
+def _check_kind(run: str | None, samples: str | None, of_runs: dict[str, Any]) -> None:
+    """A run or samples, and with samples no option that is of runs."""
+    if (run is None) == (samples is None):
+        raise ValueError("give the folder of a run, or --samples with --data; not both")
+    for option, value in of_runs.items():
+        if samples is not None and value is not None:
+            raise ValueError(f"{option} is for a run; with --samples use --json > FILE")
 
 
 class _Through:
@@ -260,7 +271,7 @@ def judge(
             if features is not None:
                 most = through.most(features)
                 spend = spend if seen is None else replace(spend, samples=most)
-                reference = _reference(chosen, features, through.real(features), tell)
+                reference = _reference(chosen, features, through.real(features), most, tell)
         report = evaluate(
             opened.model, chosen, effort=spend, reference=reference, only=only, seed=seed, say=tell
         )
@@ -301,7 +312,8 @@ def _judge_samples(
         features = through.features(real, seed, None)
         if features is None:
             raise ValueError(f"{real.name} has no unit in which samples could be compared")
-        reference = _reference(real, features, through.real(features), tell)
+        count = min(len(drawn.x), through.draws or len(drawn.x))
+        reference = _reference(real, features, through.real(features), count, tell)
         labels = None if drawn.labels is None else drawn.labels[: through.draws]
         seen = reference.see(drawn.x[: through.draws], labels)
         quality: Quality = sample_quality(
@@ -331,12 +343,12 @@ def _seen_alike(data: Dataset, drawn: Drawn, view: str | None) -> Dataset:
 
 
 def _reference(
-    data: Dataset, features: Features, most: int, say: Callable[[str], None]
+    data: Dataset, features: Features, most: int, samples: int, say: Callable[[str], None]
 ) -> Reference:
     def told(done: int, total: int) -> None:
         say(f"{features.kind} features of real data: {done:,} of {total:,}")
 
-    return Reference(data, features, most=most, progress=told)
+    return Reference(data, features, most=most, num_floor=samples, progress=told)
 
 
 @contextmanager

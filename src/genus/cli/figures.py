@@ -22,7 +22,7 @@ def show_record(record: dict[str, Any]) -> None:
     for name, entry in record["metrics"].items():
         if name == "fid_floor":
             continue
-        floor = entry.get("floor")
+        floor, baseline = entry.get("floor"), entry.get("baseline")
         published = f"{entry['published']:g}  {entry['source']}" if "published" in entry else ""
         rows.append(
             (
@@ -30,10 +30,11 @@ def show_record(record: dict[str, Any]) -> None:
                 _value(entry),
                 _interval(entry),
                 "" if floor is None else _value(floor),
+                "" if baseline is None else _value(baseline),
                 published,
             )
         )
-    headings = ("figure", "value", "95 % interval", "floor", "published")
+    headings = ("figure", "value", "95 % interval", "floor: real data", "baseline", "published")
     with_any = [i for i in range(len(headings)) if i < 2 or any(row[i] for row in rows)]
     print_table([headings[i] for i in with_any], [[row[i] for i in with_any] for row in rows])
     if record.get("density") == "none":
@@ -69,8 +70,17 @@ def _notes(record: dict[str, Any]) -> list[str]:
     """Each note once, with the figures that it is about, and what was skipped."""
     about: dict[str, list[str]] = {}
     for name, entry in record["metrics"].items():
-        if entry.get("note") and not entry["note"].startswith("effort "):
-            about.setdefault(entry["note"], []).append(name)
-    lines = [f"{', '.join(names)}: {note}" for note, names in about.items()]
-    skipped = record.get("skipped", {})
-    return lines + [f"{name} left out: {reason}" for name, reason in skipped.items()]
+        for part in (entry, entry.get("floor", {})):
+            if part.get("note") and name not in about.setdefault(part["note"], []):
+                about[part["note"]].append(name)
+    lines = [f"{_listed(names)}: {note}" for note, names in about.items()]
+    skipped = [f"{name} ({reason})" for name, reason in record.get("skipped", {}).items()]
+    return lines + ([f"not measured: {', '.join(skipped)}"] if skipped else [])
+
+
+def _listed(names: list[str]) -> str:
+    """The names; of figures that differ in one word, such as a mask, that word alone."""
+    first = names[0].split(", ")[0]
+    if len(names) > 1 and all(name.startswith(f"{first}, ") for name in names):
+        return f"{first} ({', '.join(name.split(', ')[1] for name in names)})"
+    return ", ".join(names)

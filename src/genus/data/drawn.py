@@ -88,7 +88,8 @@ def _from_folder(
     if channels not in (None, 1, 3):
         raise ValueError(f"channels of a folder must be 1 (grey) or 3 (colour), got {channels!r}")
     found = list_files(path, SUFFIXES, "images")
-    size, grey = probe(list(found.values()), None if resize is None else (resize, resize))
+    wanted = None if resize is None else (resize, resize)
+    size, grey = probe(list(found.values()), wanted, shape[1])
     if size != shape[1:]:
         raise ValueError(
             f"the images in {path} are {size[0]}×{size[1]}, those of {data.name} "
@@ -172,7 +173,8 @@ def _to_units(x: Tensor, is_float: bool, data: Dataset, path: Path) -> Tensor:
         if data.kind == "image" and not (float(x.min()) >= 0 and float(x.max()) <= 1):
             raise ValueError(
                 f"{path} holds floats from {float(x.min()):.3g} to {float(x.max()):.3g}; pictures "
-                "as floats must lie on [0, 1], so map black to 0 and white to 1 and clip first"
+                "as floats must lie on [0, 1], black to white: store (x + 1) / 2 where they lie on "
+                "[-1, 1]"
             )
         return x
     if data.kind != "image":

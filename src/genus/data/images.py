@@ -159,10 +159,12 @@ def resize_hint(side: int) -> str:
     )
 
 
-def probe(listings: list[Listing], resized: tuple[int, int] | None) -> tuple[tuple[int, int], bool]:
+def probe(
+    listings: list[Listing], resized: tuple[int, int] | None, side: int | None = None
+) -> tuple[tuple[int, int], bool]:
     """The common size, and whether all images are grey, from up to 1000 headers.
 
-    The rest are checked as they are decoded.
+    The rest are checked as they are decoded. Where sizes differ, ``side`` is what is advised.
     """
     first: tuple[Path, tuple[int, int]] | None = None
     grey = True
@@ -176,7 +178,7 @@ def probe(listings: list[Listing], resized: tuple[int, int] | None) -> tuple[tup
             elif size != first[1] and resized is None:
                 raise ValueError(
                     f"images differ in size: {first[0]} is {first[1][0]}×{first[1][1]}, "
-                    f"{path} is {size[0]}×{size[1]}; {resize_hint(min(*size, *first[1]))}"
+                    f"{path} is {size[0]}×{size[1]}; {resize_hint(side or min(*size, *first[1]))}"
                 )
     assert first is not None
     return resized or first[1], grey

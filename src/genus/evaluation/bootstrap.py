@@ -15,9 +15,10 @@ from torch import Tensor
 
 from genus.evaluation.figure import Figure, Sign
 
-__all__ = ["Spread", "bootstrap", "bootstrap_mean", "bootstrapped_mean", "quantiles"]
+__all__ = ["Spread", "bootstrap", "bootstrap_mean", "bootstrapped_mean", "quantiles", "within"]
 
 MOST_DRAWS = 50_000_000
+NORMAL = 1.96
 FEWEST_RESAMPLES = 200
 BLOCK = 4_000_000
 
@@ -63,6 +64,15 @@ def bootstrap(
     return Spread(float(draws.std()), quantiles(draws))
 
 
+def within(spread: Spread, low: float, high: float = math.inf) -> Spread:
+    """The interval cut to the values that are possible."""
+    ends = spread.interval
+    if ends is None:
+        return spread
+    cut = max(low, min(ends[0], high)), max(low, min(ends[1], high))
+    return Spread(spread.standard_error, cut)
+
+
 def quantiles(draws: Tensor) -> tuple[float, float]:
     """The 2.5 % and 97.5 % quantiles of draws."""
     low, high = torch.quantile(
@@ -76,8 +86,11 @@ def bootstrap_mean(
 ) -> Spread:
     """The spread of a sum of means, one for each part, whose rows are drawn independently.
 
-    The standard error is the closed form √Σ s²/n. More than 5·10⁷ draws are not made: beyond, the
-    number of resamples shrinks, down to 200.
+    The standard error is the closed form √Σ s²/n. Where all rows of one part are 0, or all are 1,
+    nothing can be drawn anew, yet the true share need not be 0 or 1: the interval is then Wilson's
+    (1927), [0, z²/(n + z²)] or its mirror, and a quarter of it the standard error.
+
+    More than 5·10⁷ draws are not made: beyond, the number of resamples shrinks, down to 200.
 
     Raises:
         ValueError: for an empty part.
@@ -87,6 +100,10 @@ def bootstrap_mean(
     if any(len(part) < 2 for part in parts):
         return Spread(None, None)
     values = [part.detach().cpu().double().flatten() for part in parts]
+    if len(values) == 1 and bool((values[0] == values[0][0]).all()) and values[0][0] in (0, 1):
+        reach = NORMAL**2 / (len(values[0]) + NORMAL**2)
+        ends = (0.0, reach) if values[0][0] == 0 else (1.0 - reach, 1.0)
+        return Spread(reach / 4, ends)
     error = math.sqrt(sum(float(part.var()) / len(part) for part in values))
     rounds = max(FEWEST_RESAMPLES, min(resamples, MOST_DRAWS // sum(map(len, values))))
     generator = torch.Generator().manual_seed(seed)

@@ -104,7 +104,7 @@ def _accuracy(
         answers = _network_answers(x, labels, test, seed)
     else:
         answers = predicted_classes(x.flatten(1), labels, test.flatten(1))
-    note = f"{classifier} classifier, learnt {len(x)} data"
+    note = f"{classifier} classifier, learnt {len(x)} data; the chance of its training is not in it"
     return bootstrapped_mean((answers == truth).double(), "~", note, seed=seed)
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genus.evaluation.bootstrap import bootstrap
+from genus.evaluation.bootstrap import bootstrap, within
 from genus.evaluation.figure import Figure
 from genus.evaluation.rows import check_alike, check_rows
 
@@ -111,6 +111,7 @@ def class_histogram(
         spread = bootstrap(
             statistic, len(p), resamples=resamples if finite else 0, seed=seed, centre=value
         )
+        spread = within(spread, 0.0)
         note = "" if finite else f"{unknown} samples lie in classes without a real datum"
         figures.append(Figure(value, "~", spread.standard_error, len(p), note, spread.interval))
     return ClassHistogram(counts, known, figures[0], figures[1], unknown)

@@ -26,12 +26,18 @@ from genus.evaluation.features import (
 from genus.evaluation.figure import Figure
 from genus.evaluation.held_out import completion_log_likelihood, completion_log_likelihood_floor
 from genus.evaluation.likelihood import Likelihood, density_kind, likelihood
-from genus.evaluation.metrics import QUICK, chosen_metrics
+from genus.evaluation.metrics import METRICS, QUICK, chosen_metrics
 from genus.evaluation.reconstruction import reconstruction_error, reconstruction_floor
 from genus.evaluation.reference import Reference
 from genus.evaluation.samplers import Sampler, full_sampler_of, given_labels, sampler_of
 from genus.evaluation.samples import Quality, sample_quality
-from genus.evaluation.speed import Speed, num_parameters, sampling_speed
+from genus.evaluation.speed import (
+    Speed,
+    forget_peak_memory,
+    num_parameters,
+    peak_memory,
+    sampling_speed,
+)
 from genus.model import Bracketed, LowerBound, Model
 
 __all__ = ["PARTS", "QUICK_PARTS", "Effort", "Report", "chosen_parts", "evaluate"]
@@ -104,6 +110,7 @@ class Report:
         quality: of the samples.
         sampler: what drew them, and how often it asked the network.
         speed: of that sampler.
+        sampling_memory: how far memory rose while it was timed, in bytes.
         slow_sampler, slow_speed: the model's full-length sampler where it has a shorter one.
         reconstruction, completion, probe: each beside its floor.
         held_out: log p(missing | observed) by mask, beside that of independent entries.
@@ -121,6 +128,7 @@ class Report:
     quality: Quality | None = None
     sampler: Sampler | None = None
     speed: Speed | None = None
+    sampling_memory: int | None = None
     slow_sampler: Sampler | None = None
     slow_speed: Speed | None = None
     reconstruction: Figure | None = None
@@ -189,14 +197,33 @@ def evaluate(
     return report
 
 
+FIGURES = {
+    "log_likelihood": "likelihood",
+    "bits_per_dim": "likelihood",
+    "reconstruction_error": "reconstruction",
+    "completion_error": "completion",
+    "completion_log_likelihood": "held_out",
+    "accuracy": "probe",
+    "neighbour_accuracy": "neighbours",
+    "samples_per_second": "speed",
+    "network_evaluations": "speed",
+    "sampling_memory": "speed",
+    "fid_floor": "fid",
+}
+"""Figures of a record by the part or metric that gives them."""
+
+
 def chosen_parts(only: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The parts of a model's evaluation and the metrics of its samples that these names mean.
 
     Raises:
         ValueError: for a name that is neither.
     """
-    parts = tuple(name for name in PARTS if name in only)
-    return parts, chosen_metrics([name for name in only if name not in PARTS], others=PARTS)
+    if not only:
+        raise ValueError(f"name at least one of {', '.join((*PARTS, *METRICS))}")
+    names = [FIGURES.get(name, name) for name in only]
+    parts = tuple(name for name in PARTS if name in names)
+    return parts, chosen_metrics([name for name in names if name not in PARTS], others=PARTS)
 
 
 def _judge_likelihood(
@@ -285,7 +312,9 @@ def _time_samplers(report: Report, model: Model, data: Dataset, spend: Effort, s
     """Draws a second, by the sampler of the samples and by one of full length."""
     sampler = sampler_of(model, data, most_steps=spend.sampling_steps)
     report.sampler = sampler
+    forget_peak_memory()
     report.speed = sampling_speed(model, draw=sampler.draw, seconds=spend.speed_seconds, seed=seed)
+    report.sampling_memory = peak_memory()
     full = full_sampler_of(model, data)
     if full is not None and full.evaluations > sampler.evaluations:
         report.slow_sampler = full

@@ -37,6 +37,7 @@ CHOICES: tuple[Choice, ...] = get_args(Choice)
 """The names that :func:`features_for` knows."""
 
 LARGEST_SIDE = 64
+SMALLEST_SIDE = 28
 FEWEST_EXAMPLES = 1000
 STEPS, BATCH_SIZE = 500, 128
 DIGESTED = 512
@@ -123,8 +124,8 @@ def features_for(
         choice: a path: a TorchScript network (see ``GivenNetwork``); "inception": the network
             of the standard FID; "digits": the embedded classifier of digits, for grey 28×28
             pictures; "classifier": one trained on these data; "pixels": principal axes of
-            pictures, other numbers as they are; "auto": Inception for pictures where its
-            weights are installed, otherwise what :func:`choose_features` takes.
+            pictures, other numbers as they are; "auto": Inception for pictures of at least
+            28×28 where its weights are installed, otherwise what :func:`choose_features` takes.
         resizing: "tf", "torch" or "clean", of Inception.
         seed: of a classifier that is trained.
         folder: where a trained classifier is kept and found again.
@@ -145,7 +146,8 @@ def features_for(
     if choice == "pixels":
         return _plain(data)
     if choice == "auto":
-        if inception.is_installed() and _is_picture(data) and data.space.shape[0] in (1, 3):
+        large = _is_picture(data) and min(data.space.shape[1:]) >= SMALLEST_SIDE
+        if large and inception.is_installed() and data.space.shape[0] in (1, 3):
             return inception.InceptionFeatures(resizing, device)
         return choose_features(data, seed=seed, folder=folder, device=device)
     if not _is_picture(data):

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genus.evaluation.bootstrap import Spread, bootstrap_mean
+from genus.evaluation.bootstrap import Spread, bootstrap_mean, within
 from genus.evaluation.figure import Figure
 from genus.evaluation.rows import check_rows
 
@@ -187,7 +187,7 @@ def frechet_figure(
     rows = check_rows(samples, "samples", least=2)
     moments = Moments.of(rows)
     singular, right = _singular(moments, reference)
-    note = _note(rows, moments)
+    note = _note(rows, moments, reference)
     if len(rows) < FEWEST_SAMPLES and warn:
         warnings.warn(f"FID of {note}", UserWarning, stacklevel=2)
     spread = Spread(None, None)
@@ -195,12 +195,15 @@ def frechet_figure(
     if resamples > 1:
         terms = _first_order(rows, moments, reference, singular, right)
         spread = bootstrap_mean([terms - terms.mean() + value], resamples=resamples, seed=seed)
+        spread = within(spread, 0.0)
     return Figure(value, "~", spread.standard_error, len(rows), note, spread.interval)
 
 
-def _note(rows: Tensor, moments: Moments) -> str:
-    few = f"{len(rows)} samples, below {FEWEST_SAMPLES}: compare with the floor only"
-    parts = [few] if len(rows) < FEWEST_SAMPLES else []
+def _note(rows: Tensor, moments: Moments, reference: Moments) -> str:
+    fewest = max(FEWEST_SAMPLES, rows.shape[1] + 1)
+    sizes = ((len(rows), "samples"), (reference.num_samples, "real data"))
+    few = [f"{count} {what}" for count, what in sizes if 0 < count < fewest]
+    parts = [f"{' and '.join(few)}, below {fewest}: compare with the floor only"] if few else []
     if not bool(moments.root.any()):
         parts.append("all samples are the same")
     return "; ".join(parts)

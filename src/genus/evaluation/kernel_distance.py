@@ -67,8 +67,8 @@ def kernel_figure(
 
 def _terms(first: Tensor, second: Tensor, block: int) -> tuple[Tensor, Tensor]:
     """For each datum its mean kernel with its own set less that with the other."""
-    x, y = check_rows(first, "first", least=2), check_rows(second, "second", least=2)
-    check_alike(x, y, "first and second")
+    x, y = check_rows(first, "samples", least=2), check_rows(second, "real data", least=2)
+    check_alike(x, y, "samples and real data")
     within = [_within(rows, block) / (len(rows) - 1) for rows in (x, y)]
     across_x, across_y = torch.zeros(len(x)).double(), torch.zeros(len(y)).double()
     for i in range(0, len(x), block):

@@ -7,7 +7,7 @@ gives the floor that no model can be expected to pass.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,12 +26,14 @@ from genus.evaluation.parzen import parzen_figure
 from genus.evaluation.reference import Reference, Seen
 from genus.evaluation.two_sample import two_sample_test
 from genus.evaluation.vendi import vendi_score
+from genus.spaces import Pixels
 
 __all__ = ["METRICS", "QUICK", "Metric", "chosen_metrics", "probabilities"]
 
 Measure = Callable[[Seen, Reference, int], dict[str, Figure]]
 MOST_MANIFOLD = 10_000
 MOST_REMEMBERED = 2000
+FEWEST_HELD_OUT = 150
 PARZEN_SAMPLES = 10_000
 FEW_DIMENSIONS = 16
 LARGEST_SIDE = 64
@@ -120,7 +122,7 @@ def _energy(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
 
 def _memorisation(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
     few = seen.units[:MOST_REMEMBERED].flatten(1)
-    held_out = real.test.units[-MOST_REMEMBERED:].flatten(1)
+    held_out = real.halves()[0].units[:MOST_REMEMBERED].flatten(1)
     found = memorisation(few, real.remembered.flatten(1), held_out, seed=seed)
     distances = f"{found.median_distance:.4g}, of held-out data {found.held_out_distance:.4g}"
     note = f"{found.near_copies.note}; median distance to training data {distances}; C_T = "
@@ -129,9 +131,16 @@ def _memorisation(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
 
 
 def _two_sample(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
-    found = two_sample_test(seen.features, real.test.features, seed=seed)
+    few = seen.features.shape[1] <= FEW_DIMENSIONS
+    classifier: Literal["linear", "neighbours"] = "neighbours" if few else "linear"
+    found = two_sample_test(seen.features, real.test.features, classifier=classifier, seed=seed)
     note = f"{found.accuracy.note}, p = {found.p_value:.2g}"
     return {"two_sample_accuracy": replace(found.accuracy, note=note)}
+
+
+def _needs_test_data(seen: Seen, real: Reference) -> str | None:
+    enough = len(real.test) >= FEWEST_HELD_OUT
+    return None if enough else f"{len(real.test)} test data, fewer than {FEWEST_HELD_OUT}"
 
 
 def _needs_labels(seen: Seen, real: Reference) -> str | None:
@@ -160,7 +169,11 @@ def _parzen(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
     found = parzen_figure(
         samples, real.test.units.flatten(1), real.valid_units().flatten(1), seed=seed
     )
-    return {"parzen": found.log_likelihood}
+    figure = found.log_likelihood
+    if not isinstance(real.data.base.space, Pixels):
+        note = f"{figure.note}; not Goodfellow's protocol, which takes grey pictures on [0, 1]"
+        figure = replace(figure, note=note)
+    return {"parzen": figure}
 
 
 def _modes(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
@@ -204,6 +217,7 @@ METRICS: dict[str, Metric] = {
         "whether they are copies of training data",
         _memorisation,
         ("near_copies", "nearer_train"),
+        unsuited=_needs_test_data,
         about_training=True,
     ),
     "two_sample": Metric(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genus.evaluation.bootstrap import Spread, bootstrap, bootstrap_mean
+from genus.evaluation.bootstrap import Spread, bootstrap, bootstrap_mean, within
 from genus.evaluation.figure import Figure
 from genus.evaluation.rows import check_alike, check_rows
 
@@ -46,6 +46,9 @@ class Modes:
             "kl": self.kl,
             "kl_truth_samples": self.kl_truth_samples,
         }
+        missed = f"of {self.known} modes"
+        if self.kl_truth_samples == math.inf:
+            missed += "; as one is missed, KL(truth ‖ samples) is infinite"
         unknown = Spread(None, None)
         return {
             name: Figure(
@@ -53,11 +56,11 @@ class Modes:
                 "~",
                 self.spreads.get(name, unknown).standard_error,
                 self.num_samples,
-                f"of {self.known} modes" if name == "modes" else "",
+                missed if name == "modes" else "",
                 self.spreads.get(name, unknown).interval,
             )
             for name, value in values.items()
-            if value is not None
+            if value is not None and math.isfinite(value)
         }
 
 
@@ -181,23 +184,26 @@ def _modes(index: Tensor, truth: Tensor, resamples: int, seed: int) -> Modes:
     if resamples:
         spreads["high_quality"] = bootstrap_mean([good.double()], seed=seed)
         value = float((found > 0).sum())
-        spreads["modes"] = bootstrap(
+        drawn = bootstrap(
             lambda rows: float((counts(index[rows]) > 0).sum()),
             len(index),
             resamples=resamples,
             seed=seed,
             centre=value,
         )
+        # what was found is there, however the samples are drawn anew
+        spreads["modes"] = within(drawn, value, float(len(truth)))
     kl = divergence(index) if some else None
     if resamples and kl is not None and kl < math.inf:
         kept = index[good]
-        spreads["kl"] = bootstrap(
+        drawn = bootstrap(
             lambda rows: divergence(kept[rows]),
             len(kept),
             resamples=resamples,
             seed=seed,
             centre=kl,
         )
+        spreads["kl"] = within(drawn, 0.0)
     return Modes(
         found=int((found > 0).sum()),
         known=len(truth),

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genus.evaluation.bootstrap import Spread, bootstrap_mean
+from genus.evaluation.bootstrap import Spread, bootstrap_mean, within
 from genus.evaluation.distances import Points, pair_distances, smallest, squared_distances
 from genus.evaluation.figure import Figure
 from genus.evaluation.rows import check_alike, check_rows
@@ -149,17 +149,29 @@ def manifold(
     empty = int((reach == 0).sum()), int((reach_of_samples == 0).sum())
     note = ""
     if any(empty):
-        note = f"{empty[0]} real data and {empty[1]} samples have {k} duplicates: empty balls"
+        note = (
+            f"{empty[0]} real data and {empty[1]} samples have {k} duplicates: balls of radius 0 "
+            "hold nothing, so all four are too low"
+        )
     precision, recall, density, coverage = (float(values.mean()) for values in rows.values())
     return Manifold(
         precision,
         recall,
         density,
         coverage,
-        {name: bootstrap_mean([values], seed=seed) for name, values in rows.items()},
+        {name: bootstrap_mean([values], seed=seed) for name, values in rows.items()}
+        | {"density": _density_spread(rows["density"], found.hits, seed)},
         {name: len(values) for name, values in rows.items()},
         note,
     )
+
+
+def _density_spread(rows: Tensor, hits: Tensor, seed: int) -> Spread:
+    """By the chance of the samples and of the real balls, each a mean of its own rows."""
+    if not float(rows.mean()):
+        return bootstrap_mean([rows], seed=seed)
+    by_ball = hits.double() * (float(rows.mean()) / float(hits.double().mean()))
+    return within(bootstrap_mean([rows, by_ball - by_ball.mean()], seed=seed), 0.0)
 
 
 def _pairs(count: int, block: int) -> Iterator[tuple[slice, slice]]:
@@ -192,6 +204,7 @@ class _Across:
 
     Attributes:
         balls: in how many real balls each sample lies.
+        hits: how many samples each real ball holds.
         covered: whether a real ball holds a sample.
         recalled: whether a real datum lies in a sample's ball.
     """
@@ -200,6 +213,7 @@ class _Across:
         self, real: Points, samples: Points, reach: Tensor, reach_of_samples: Tensor, block: int
     ) -> None:
         self.balls = torch.zeros(len(samples))
+        self.hits = torch.zeros(len(real))
         self.covered = torch.zeros(len(real), dtype=torch.bool)
         self.recalled = torch.zeros(len(real), dtype=torch.bool)
         for rows in _slices(len(real), block):
@@ -207,4 +221,6 @@ class _Across:
                 tile = squared_distances(real, samples, rows, columns)
                 self.recalled[rows] |= (tile - reach_of_samples[columns]).amin(1) < 0
                 self.covered[rows] |= tile.amin(1) < reach[rows]
-                self.balls[columns] += tile.sub_(reach[rows, None]).lt_(0).sum(0)
+                inside = tile.sub_(reach[rows, None]).lt_(0)
+                self.balls[columns] += inside.sum(0)
+                self.hits[rows] += inside.sum(1)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genus.data import Dataset
 from genus.data.dataset import Split
-from genus.engine.seeding import seeded
+from genus.engine.seeding import address, seeded
 from genus.evaluation.feature_map import Features, Progress
 from genus.evaluation.figure import Figure
 from genus.evaluation.frechet import Moments
@@ -22,6 +22,7 @@ from genus.spaces import Binary, Pixels
 __all__ = ["Reference", "Seen", "closest_pairs", "nearest_real"]
 
 MOST_REFERENCE = 10_000
+MOST_TEST = 50_000
 MOST_REMEMBERED = 500_000_000
 
 
@@ -66,7 +67,8 @@ class Reference:
     Args:
         data: the view that samples are judged in, beside real data seen alike.
         features: fitted to the data set.
-        most: of each part, at most so many are seen.
+        most: test data, of which a larger set is drawn from at random.
+        num_floor: training data, which stand in the place of samples; as ``most`` by default.
         progress: told how many data have been seen so far, of how many.
     """
 
@@ -76,11 +78,15 @@ class Reference:
         features: Features,
         *,
         most: int = MOST_REFERENCE,
+        num_floor: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.data, self.learnt, self.features = data, data, features
         self.tossed = False
-        sizes = [min(most, source.num_examples) for source in (data.test, data.train)]
+        sizes = [
+            min(most, data.test.num_examples),
+            min(num_floor or most, data.train.num_examples),
+        ]
         total = sum(sizes)
 
         def told(before: int) -> Progress | None:
@@ -93,20 +99,38 @@ class Reference:
 
     def _real(self, split: Split, n: int, progress: Progress | None) -> Seen:
         base, labels = self.data.base, self.data.labels(split)
-        units = to_units(base, base.materialise(split, n))
+        x = base.materialise(split, n if split == "train" else MOST_TEST)
+        rows = torch.arange(len(x))
+        if split == "test":
+            generator = torch.Generator().manual_seed(address(0, "reference"))
+            rows = torch.randperm(len(x), generator=generator)[:n]
+        units = to_units(base, x[rows])
         features = self.features(units, progress=progress)
-        return Seen(units, features, None if labels is None else labels[: len(units)])
+        return Seen(units, features, None if labels is None else labels[rows])
 
     def floor(self, metric: "Judges", name: str, n: int, seed: int) -> dict[str, Figure]:
         """A metric of the first n real data in the place of samples; kept once it is known.
 
-        They are training data, for a metric that compares samples with these: test data.
+        They are training data; for a metric that compares samples with these, the second half
+        of the test data.
         """
-        real = self.test if metric.about_training else self.train
+        real = self.halves()[1] if metric.about_training else self.train
         place = (name, min(n, len(real)), seed)
         if place not in self._floors:
-            self._floors[place] = metric.measure(real.first(n), self, seed)
+            figures = metric.measure(real.first(n), self, seed)
+            if len(real) < n:
+                few = f"floor of {len(real):,} data, for want of more"
+                figures = {k: replace(f, note=_joined(f.note, few)) for k, f in figures.items()}
+            self._floors[place] = figures
         return self._floors[place]
+
+    def halves(self) -> tuple[Seen, Seen]:
+        """Two halves of the test data, which come in random order."""
+        middle = len(self.test) // 2
+        second = slice(middle, None)
+        labels = None if self.test.labels is None else self.test.labels[second]
+        rest = Seen(self.test.units[second], self.test.features[second], labels)
+        return self.test.first(middle), rest
 
     @cached_property
     def remembered(self) -> Tensor:
@@ -147,6 +171,10 @@ class Reference:
     ) -> Seen:
         """Samples in the unit of the data set, through the same features."""
         return Seen(units, self.features(units, progress=progress), labels)
+
+
+def _joined(first: str, second: str) -> str:
+    return f"{first}; {second}" if first else second
 
 
 def closest_pairs(units: Tensor, reference: Reference, n: int = 16) -> tuple[Tensor, Tensor]:

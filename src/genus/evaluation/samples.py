@@ -22,7 +22,8 @@ class Quality:
         feature_kind: the same in a word.
         feature_accuracy: of the classifier behind them, where there is one.
         seconds: what each metric took, floor included.
-        skipped: metrics that could not be computed, with the reason.
+        skipped: metrics that do not suit the data or could not be computed, with the reason.
+        num_reference: real data that they were compared with.
     """
 
     figures: dict[str, Figure]
@@ -32,6 +33,7 @@ class Quality:
     feature_accuracy: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    num_reference: int = 0
 
 
 def sample_quality(
@@ -68,6 +70,7 @@ def sample_quality(
         metric = METRICS[name]
         reason = metric.unsuited(seen, reference)
         if reason is not None:
+            skipped[name] = reason
             if strict:
                 raise ValueError(f"{name} cannot be measured here: {reason}")
             continue
@@ -86,5 +89,12 @@ def sample_quality(
         seconds[name] = round(time.perf_counter() - clock, 3)
     features = reference.features
     return Quality(
-        figures, floors, features.name, features.kind, features.accuracy, seconds, skipped
+        figures,
+        floors,
+        features.name,
+        features.kind,
+        features.accuracy,
+        seconds,
+        skipped,
+        len(reference.test),
     )

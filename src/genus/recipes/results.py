@@ -1,7 +1,9 @@
 """The record of an evaluated run: what ``results/RECIPE.json`` holds."""
 
+import json
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,13 @@ import torch
 
 from genus.data import Dataset
 from genus.engine import checkpoint
-from genus.evaluation import Figure, Quality, Report
+from genus.evaluation import Figure, Likelihood, Quality, Report
 from genus.recipes.recipe import Published
 from genus.recipes.registry import ENTRIES
 from genus.recipes.runs import RunFolder, view_of
 
 __all__ = [
+    "baselines_of",
     "floors_of",
     "hardware",
     "metrics_of",
@@ -28,13 +31,14 @@ def metrics_of(report: Report) -> dict[str, Figure]:
     """Every figure of a report by the name that outsiders rely on."""
     found: dict[str, Figure | None] = {}
     if report.likelihood is not None:
-        found["log_likelihood"] = report.likelihood.nats
+        found["log_likelihood"] = _at_effort(report.likelihood)
         found["log_likelihood_reverse_ais"] = report.likelihood.reverse
         for end, figure in zip(("lower", "upper"), report.likelihood.bracket or (), strict=False):
             found[f"log_likelihood_{end}"] = figure
         found["bits_per_dim"] = report.likelihood.bits_per_dim
     for effort, figure in (report.curve or {}).items():
-        found[f"log_likelihood, effort {effort}"] = figure
+        note = f"the first {figure.num_examples} test data: compare within the curve"
+        found[f"log_likelihood, effort {effort}"] = replace(figure, note=note)
     if report.quality is not None:
         found |= report.quality.figures
         if "fid" in report.quality.floors:
@@ -50,23 +54,38 @@ def metrics_of(report: Report) -> dict[str, Figure]:
         found["samples_per_second"] = Figure(report.speed.samples_per_second, "~")
     if report.sampler is not None:
         found["network_evaluations"] = Figure(float(report.sampler.evaluations), "=")
+    if report.sampling_memory is not None:
+        found["sampling_memory"] = Figure(float(report.sampling_memory), "~", note="bytes")
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
+def _at_effort(found: Likelihood) -> Figure:
+    """The figure, whose note says what was spent on it."""
+    if found.effort is None:
+        return found.nats
+    what = "samples" if found.kind == "lower bound" else "chains"
+    spent = f"effort {found.effort:,} {what}"
+    note = f"{found.nats.note}; {spent}" if found.nats.note else spent
+    return replace(found.nats, note=note)
+
+
 def floors_of(report: Report) -> dict[str, Figure]:
-    """What figures are to be compared with: real data, or the answer that ignores the question."""
-    floors: dict[str, Figure | None] = {
+    """The figures of real data in the place of samples."""
+    return {} if report.quality is None else dict(report.quality.floors)
+
+
+def baselines_of(report: Report) -> dict[str, Figure]:
+    """What an answer scores that ignores the question: a model should do better."""
+    baselines: dict[str, Figure | None] = {
         "reconstruction_error": report.reconstruction_floor,
         "accuracy": report.probe_floor,
         "neighbour_accuracy": report.neighbours_floor,
     }
     for mask, figure in (report.held_out_floor or {}).items():
-        floors[f"completion_log_likelihood, {mask}"] = figure
+        baselines[f"completion_log_likelihood, {mask}"] = figure
     for mask, figure in (report.completion_floor or {}).items():
-        floors[f"completion_error, {mask}"] = figure
-    if report.quality is not None:
-        floors |= report.quality.floors
-    return {name: figure for name, figure in floors.items() if figure is not None}
+        baselines[f"completion_error, {mask}"] = figure
+    return {name: figure for name, figure in baselines.items() if figure is not None}
 
 
 def results_of(
@@ -88,12 +107,17 @@ def results_of(
     if data is not None:
         name, view = data.name, view_of(data)
     published = {} if described.get("loading") else _published(opened.recipe, name, view, report)
-    metrics, floors = {}, floors_of(report)
-    for metric, figure in metrics_of(report).items():
+    metrics, floors, baselines = {}, floors_of(report), baselines_of(report)
+    found, rate = metrics_of(report), _training_rate(opened)
+    if rate is not None and report.speed is not None:
+        found["examples_per_second"] = rate
+    for metric, figure in found.items():
         metrics[metric] = _entry(figure)
         if metric in floors:
             metrics[metric]["floor"] = _entry(floors[metric])
-        if metric in published:
+        if metric in baselines:
+            metrics[metric]["baseline"] = _entry(baselines[metric])
+        if metric in published and not ("fid" in metric and figure.note):
             metrics[metric]["published"] = published[metric].value
             metrics[metric]["source"] = f"{published[metric].source} ({published[metric].data})"
     record = {
@@ -116,7 +140,19 @@ def results_of(
     if report.quality is not None:
         record["feature_network"] = report.quality.feature_network
         record["skipped"] = report.quality.skipped
+        record["reference_examples"] = report.quality.num_reference
     return record
+
+
+def _training_rate(opened: RunFolder) -> Figure | None:
+    """Examples a second over the whole run, as its log tells."""
+    path = opened.path / "log.jsonl"
+    try:
+        last = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+        rate = last["examples"] / last["seconds"]
+    except (OSError, ValueError, KeyError, IndexError, ZeroDivisionError):
+        return None
+    return Figure(float(f"{rate:.4g}"), "~", note="while training, on the machine that trained")
 
 
 def record_of_samples(
@@ -133,7 +169,10 @@ def record_of_samples(
     """
     metrics = {name: _entry(figure) for name, figure in quality.figures.items()}
     for name, figure in quality.floors.items():
-        metrics[name]["floor"] = _entry(figure)
+        if name in metrics:
+            metrics[name]["floor"] = _entry(figure)
+    if "fid" in quality.floors:
+        metrics["fid_floor"] = _entry(quality.floors["fid"])
     return {
         "samples": path,
         "num_samples": num_samples,
@@ -142,6 +181,7 @@ def record_of_samples(
         "metrics": metrics,
         "feature_network": quality.feature_network,
         "skipped": quality.skipped,
+        "reference_examples": quality.num_reference,
         "hardware": hardware(),
         "command": command,
     }
