@@ -4,6 +4,7 @@ from genus.objectives.adversarial import CriticLoss, GeneratorLoss, NonSaturatin
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from genus.objectives.denoising import Denoising
 from genus.objectives.enumeration import EnumeratedLikelihood
+from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
 from genus.objectives.likelihood import NegativeLogLikelihood, RandomOrder
 from genus.objectives.persistent import PersistentGibbs
 from genus.objectives.pseudo_likelihood import PseudoLikelihood
@@ -18,6 +19,7 @@ __all__ = [
     "Denoising",
     "EnumeratedLikelihood",
     "EvidenceLowerBound",
+    "FastPersistentContrastiveDivergence",
     "GeneratorLoss",
     "ImportanceWeighted",
     "NegativeLogLikelihood",

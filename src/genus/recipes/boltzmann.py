@@ -7,6 +7,7 @@ from genus.engine import Budget, Descend, Optimiser
 from genus.engine.algorithm import Objective
 from genus.models.boltzmann import RBM, HiddenBoltzmannMachine
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
+from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
 from genus.objectives.persistent import PersistentGibbs
 from genus.objectives.tempering import TemperedContrastiveDivergence
 from genus.recipes.recipe import Entry, Published, Recipe
@@ -21,7 +22,7 @@ def rbm(
     data: Dataset,
     *,
     num_hidden: int = 500,
-    chains: Literal["persistent", "tempered", "from data"] = "persistent",
+    chains: Literal["persistent", "fast", "tempered", "from data"] = "persistent",
     num_chains: int = 100,
     k: int = 1,
     learning_rate: float = 0.2,
@@ -35,6 +36,8 @@ def rbm(
     objective: Objective = ContrastiveDivergence(k)
     if chains == "persistent":
         objective = PersistentContrastiveDivergence(k, num_chains)
+    elif chains == "fast":
+        objective = FastPersistentContrastiveDivergence(k, num_chains)
     elif chains == "tempered":
         objective = TemperedContrastiveDivergence(10, k, num_chains)
     algorithm = Descend(
