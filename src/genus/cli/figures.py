@@ -70,9 +70,13 @@ def _notes(record: dict[str, Any]) -> list[str]:
     """Each note once, with the figures that it is about, and what was skipped."""
     about: dict[str, list[str]] = {}
     for name, entry in record["metrics"].items():
-        for part in (entry, entry.get("floor", {})):
-            if part.get("note") and name not in about.setdefault(part["note"], []):
-                about[part["note"]].append(name)
+        floor = entry.get("floor", {}).get("note", "")
+        for note in (
+            entry.get("note"),
+            floor[floor.find("floor of") :] if "floor of" in floor else "",
+        ):
+            if note:
+                about.setdefault(note, []).append(name)
     lines = [f"{_listed(names)}: {note}" for note, names in about.items()]
     skipped = [f"{name} ({reason})" for name, reason in record.get("skipped", {}).items()]
     return lines + ([f"not measured: {', '.join(skipped)}"] if skipped else [])

@@ -54,7 +54,7 @@ def metrics_of(report: Report) -> dict[str, Figure]:
         found["samples_per_second"] = Figure(report.speed.samples_per_second, "~")
     if report.sampler is not None:
         found["network_evaluations"] = Figure(float(report.sampler.evaluations), "=")
-    if report.sampling_memory is not None:
+    if report.sampling_memory:
         found["sampling_memory"] = Figure(float(report.sampling_memory), "~", note="bytes")
     return {name: figure for name, figure in found.items() if figure is not None}
 
@@ -63,8 +63,7 @@ def _at_effort(found: Likelihood) -> Figure:
     """The figure, whose note says what was spent on it."""
     if found.effort is None:
         return found.nats
-    what = "samples" if found.kind == "lower bound" else "chains"
-    spent = f"effort {found.effort:,} {what}"
+    spent = f"effort {found.effort:,}"
     note = f"{found.nats.note}; {spent}" if found.nats.note else spent
     return replace(found.nats, note=note)
 
