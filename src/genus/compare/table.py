@@ -143,7 +143,7 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
             found.append(
                 f"{row['model']}: log-likelihood by reverse AIS "
                 f"{_one_decimal(row['log_likelihood_reverse'])}, by AIS "
-                f"{_one_decimal(row['log_likelihood'])}; the truth lies between, if the chains mix "
+                f"{_one_decimal(row['log_likelihood'])}{_bracket(row)}, if the chains mix "
                 "(both can miss the same mode)"
             )
         if row.get("full_samples_per_second") is not None:
@@ -158,6 +158,14 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
         sizes = ", ".join(str(n) for n in few)
         found.append(f"* from {sizes} samples, below 2,048: compare with its bracket only")
     return found
+
+
+def _bracket(row: dict[str, Any]) -> str:
+    """Bounds from both sides, where they are known."""
+    if row.get("log_likelihood_lower") is None:
+        return "; the truth lies between"
+    low, high = (_one_decimal(row[f"log_likelihood_{end}"]) for end in ("lower", "upper"))
+    return f"; the truth lies between {low} and {high}"
 
 
 def _one_decimal(value: float) -> str:
