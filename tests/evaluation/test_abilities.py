@@ -35,7 +35,7 @@ from genus.evaluation.speed import (
     sampling_speed,
 )
 from genus.evaluation.units import samples_to_units, to_units
-from genus.models import GAN, MADE, PPCA, RBM, VAE, Diffusion
+from genus.models import GAN, MADE, PPCA, RBM, VAE, BoltzmannMachine, Diffusion
 from genus.spaces import Binary, Real
 
 
@@ -240,6 +240,8 @@ def test_network_evaluations_by_type() -> None:
     assert sampler_of(GAN(Real((4,)), num_latent=2), data).evaluations == 1  # type: ignore[arg-type]
     assert sampler_of(MADE(Binary((6,))), data).evaluations == 6  # type: ignore[arg-type]
     assert sampler_of(RBM(Binary((6,)), 3, num_steps=17), data).evaluations == 17  # type: ignore[arg-type]
+    machine = BoltzmannMachine(Binary((6,)), num_steps=13)
+    assert sampler_of(machine, data).evaluations == 13  # type: ignore[arg-type]
 
 
 def test_a_diffusion_is_timed_short_and_through_all_steps() -> None:

@@ -13,7 +13,7 @@ from genus.data import Dataset
 from genus.evaluation.speed import network_evaluations
 from genus.model import Model
 from genus.models.autoregressive import MADE, PixelCNN
-from genus.models.boltzmann import RBM
+from genus.models.boltzmann import RBM, BoltzmannMachine, HiddenBoltzmannMachine
 from genus.models.diffusion import Diffusion
 
 __all__ = ["Draw", "Sampler", "full_sampler_of", "given_labels", "sampler_of"]
@@ -80,8 +80,12 @@ def _one_for_each_entry(model: Model, action: Callable[[], object]) -> int:
     return model.space.num_dimensions
 
 
-@evaluations.register
-def _one_for_each_gibbs_step(model: RBM, action: Callable[[], object]) -> int:
+@evaluations.register(RBM)
+@evaluations.register(BoltzmannMachine)
+@evaluations.register(HiddenBoltzmannMachine)
+def _one_for_each_gibbs_step(
+    model: RBM | BoltzmannMachine | HiddenBoltzmannMachine, action: Callable[[], object]
+) -> int:
     return model.num_steps
 
 
