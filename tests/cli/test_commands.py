@@ -268,6 +268,15 @@ def test_evaluate_measures_only_what_is_named(capfd, judged):
     assert "did you mean 'recall'" in capfd.readouterr().err
 
 
+def test_the_rate_of_training_is_that_of_the_log(capfd, judged):
+    rows = (judged / "vae/log.jsonl").read_text().splitlines()
+    last = json.loads(rows[-1])
+    metrics = run_json(capfd, "evaluate", judged / "vae", "--only", "speed")["metrics"]
+    rate = metrics["examples_per_second"]["value"]
+    assert rate == pytest.approx(last["examples"] / last["seconds"], rel=1e-3)
+    assert metrics["network_evaluations"]["value"] == 1
+
+
 def test_evaluate_draws_what_may_have_been_copied(capfd, judged):
     page = run(capfd, "evaluate", judged / "ppca", "--only", "fid", "--seconds", "0.3")
     assert "closest.png" in page
@@ -293,9 +302,43 @@ def test_samples_of_any_program_are_judged_beside_a_data_set(capfd):
     assert "fid, fid_floor: 100 samples and 180 real data, below 2048" in page
 
 
+def test_the_classes_of_samples_are_counted_beside_those_of_real_data(capfd):
+    mnist = genus.data.load("mnist", view="pixels")
+    np.save("ones.npy", mnist.materialise("test", 4000)[mnist.labels("test")[:4000] == 1].numpy())
+    arguments = ("evaluate", "--samples", "ones.npy", "--data", "mnist", "--only", "classes")
+    record = run_json(capfd, *arguments, "--features", "digits")
+    counts = record["class_histogram"]
+    assert sum(counts["samples"]) == record["num_samples"]
+    # the classifier errs in 0.4 % of digits
+    assert counts["samples"][1] > 0.97 * record["num_samples"]
+    truth = np.bincount(mnist.labels("test").numpy(), minlength=10)
+    assert np.abs(np.array(counts["real"]) - truth).max() < 25
+    share = counts["real"][1] / sum(counts["real"])
+    kl = record["metrics"]["class_kl"]["value"]
+    assert kl == pytest.approx(-np.log(share), abs=0.15)
+    page = run(capfd, *arguments, "--features", "digits")
+    assert "classes, % of samples" in page
+
+
+def test_options_reach_samples_and_data_that_are_a_path(capfd):
+    for folder, side in (("photos", 9), ("drawn", 8)):
+        Path(folder).mkdir()
+        for i in range(40):
+            levels = np.random.default_rng(i).integers(0, 256, (side, side), dtype=np.uint8)
+            Image.fromarray(levels).save(f"{folder}/{i}.png")
+    arguments = ("evaluate", "--samples", "drawn", "--data", "photos", "--only", "fid")
+    record = run_json(capfd, *arguments, "--load", "resize=8")
+    assert record["num_samples"] == 40
+    assert record["command"].endswith("--load resize=8")
+    capfd.readouterr()
+    assert main([*arguments, "--load", "resiz=8"]) == 2
+    assert "did you mean resize" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
+        (["--samples", "drawn.npy", "--data", "digits", "--load", "foo=1"], "no option 'foo'"),
         (["--samples", "drawn.npy"], "needs --data"),
         (["run", "--samples", "drawn.npy", "--data", "digits"], "not both"),
         ([], "--samples"),

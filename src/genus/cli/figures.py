@@ -7,6 +7,7 @@ from genus.evaluation.figure import SYMBOLS
 
 __all__ = ["show_record"]
 
+MOST_CLASSES = 20
 TITLES = {
     "log_likelihood": "log-likelihood, nats",
     "bits_per_dim": "bits per dimension",
@@ -41,6 +42,11 @@ def show_record(record: dict[str, Any]) -> None:
         page.print("log-likelihood: none, this model has no density", style="dim")
     if record.get("feature_network"):
         page.print(f"features: {record['feature_network']}", style="dim", markup=False)
+    counts = record.get("class_histogram")
+    if counts is not None and len(counts["real"]) <= MOST_CLASSES:
+        for name, numbers in counts.items():
+            shares = "  ".join(f"{100 * number / sum(numbers):4.1f}" for number in numbers)
+            page.print(f"classes, % of {name:<8} {shares}", style="dim", markup=False)
     for line in _notes(record):
         page.print(line, style="dim", markup=False, soft_wrap=True)
 

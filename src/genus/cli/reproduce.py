@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from genus import recipes
-from genus.cli.evaluate import judge
+from genus.cli.judging import judge
 from genus.cli.options import Device, Folder, Json, Seed
 from genus.cli.output import print_json, progress_console, say
 from genus.cli.train import BudgetText, RecipeName, Settings, default_folder, prepare

@@ -11,6 +11,7 @@ from genus.data.archives import cached_arrays, fingerprint
 from genus.data.dataset import Dataset, Part, Parts
 from genus.data.images import decode_members
 from genus.data.search import Files
+from genus.data.splits import mixed
 from genus.data.stores import InMemory
 from genus.spaces import Pixels
 
@@ -81,6 +82,8 @@ def _dataset(name: str, x: np.ndarray, y: np.ndarray, origin: str, of: str) -> D
     is_train = torch.ones(last, dtype=torch.bool)
     is_train[valid] = False
     rows = (is_train.nonzero().flatten(), valid, torch.arange(last, len(x)))
+    if of == "each class":
+        rows = (mixed(rows[0]), mixed(rows[1]), mixed(rows[2]))
     return Dataset(
         name=name,
         kind="image",

@@ -10,7 +10,7 @@ from torch import Tensor
 from genus.data.dataset import Part, Parts
 from genus.data.listing import DecodedFiles, Listing
 from genus.data.memory import held
-from genus.data.splits import shuffled
+from genus.data.splits import mixed, shuffled
 
 __all__ = ["Foldered", "split_files"]
 
@@ -58,14 +58,14 @@ def _rows(
     found: dict[str, Listing], n: int, valid_fraction: float, test_fraction: float
 ) -> dict[str, Tensor]:
     """The rows of each part within its listing."""
-    rows = {split: torch.arange(len(listing)) for split, listing in found.items()}
+    rows = {split: mixed(torch.arange(len(listing))) for split, listing in found.items()}
     missing = {"valid", "test"} - set(found)
     if missing:
         train, valid, test = shuffled(n, valid_fraction=valid_fraction, test_fraction=test_fraction)
         drawn = {"valid": valid, "test": test}
         kept = [train] + [drawn[split] for split in drawn if split not in missing]
         rows |= {split: drawn[split] for split in missing}
-        rows["train"] = torch.cat(kept).sort().values
+        rows["train"] = torch.cat(kept)
     return rows
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from genus.engine.seeding import address
 
-__all__ = ["by_position", "shuffled"]
+__all__ = ["by_position", "mixed", "shuffled"]
 
 
 def shuffled(
@@ -13,7 +13,9 @@ def shuffled(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rows of train, valid and test: parts of one fixed permutation of 0 … n − 1.
 
-    The permutation follows from n alone. Each part receives at least one row.
+    The permutation follows from n alone. Each part receives at least one row. The rows of a
+    part keep the order of the permutation: data are often stored class by class, and the first
+    few of a part must still stand for all of it.
 
     Raises:
         ValueError: where a fraction is out of range or a part would be empty.
@@ -21,8 +23,13 @@ def shuffled(
     sizes = _sizes(n, valid_fraction, test_fraction)
     generator = torch.Generator().manual_seed(address(0, "split", n))
     train, valid, test = torch.randperm(n, generator=generator).split(sizes)
-    # ascending rows read files in their order on disk; training shuffles anyway
-    return train.sort().values, valid.sort().values, test.sort().values
+    return train, valid, test
+
+
+def mixed(rows: Tensor) -> Tensor:
+    """Rows of a part that is given, in one fixed random order."""
+    generator = torch.Generator().manual_seed(address(0, "order", len(rows)))
+    return rows[torch.randperm(len(rows), generator=generator)]
 
 
 def by_position(

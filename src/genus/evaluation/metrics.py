@@ -28,7 +28,7 @@ from genus.evaluation.two_sample import two_sample_test
 from genus.evaluation.vendi import vendi_score
 from genus.spaces import Pixels
 
-__all__ = ["METRICS", "QUICK", "Metric", "chosen_metrics", "probabilities"]
+__all__ = ["METRICS", "QUICK", "Metric", "chosen_metrics", "class_counts", "probabilities"]
 
 Measure = Callable[[Seen, Reference, int], dict[str, Figure]]
 MOST_MANIFOLD = 10_000
@@ -108,7 +108,28 @@ def _score(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
 
 def _classes(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:
     found = class_histogram(probabilities(seen, real), probabilities(real.test, real), seed=seed)
-    return {"class_kl": found.kl, "class_total_variation": found.total_variation}
+    if not found.unknown:
+        return {"class_kl": found.kl, "class_total_variation": found.total_variation}
+    note = f"{found.kl.note}: KL(samples ‖ real) is infinite"
+    return {"class_total_variation": replace(found.total_variation, note=note)}
+
+
+def class_counts(seen: Seen, real: Reference) -> dict[str, list[int]] | None:
+    """How often the classifier behind the features sees each class; None where there is none."""
+    if _needs_a_classifier(seen, real) is not None:
+        return None
+    sets = {"samples": seen, "real": real.test}
+    return {
+        name: torch.bincount(
+            probabilities(part, real).argmax(1), minlength=_num_classes(real)
+        ).tolist()
+        for name, part in sets.items()
+    }
+
+
+def _num_classes(real: Reference) -> int:
+    assert isinstance(real.features, Classifies)
+    return real.features.num_classes
 
 
 def _vendi(seen: Seen, real: Reference, seed: int) -> dict[str, Figure]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from genus.evaluation.figure import Figure
-from genus.evaluation.metrics import METRICS, chosen_metrics
+from genus.evaluation.metrics import METRICS, chosen_metrics, class_counts
 from genus.evaluation.reference import Reference, Seen
 
 __all__ = ["Quality", "sample_quality"]
@@ -24,6 +24,7 @@ class Quality:
         seconds: what each metric took, floor included.
         skipped: metrics that do not suit the data or could not be computed, with the reason.
         num_reference: real data that they were compared with.
+        classes: how often a classifier sees each class in "samples" and in "real" data.
     """
 
     figures: dict[str, Figure]
@@ -34,6 +35,7 @@ class Quality:
     seconds: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     num_reference: int = 0
+    classes: dict[str, list[int]] | None = None
 
 
 def sample_quality(
@@ -97,4 +99,5 @@ def sample_quality(
         seconds,
         skipped,
         len(reference.test),
+        class_counts(seen, reference) if "classes" in seconds else None,
     )

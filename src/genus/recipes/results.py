@@ -140,6 +140,7 @@ def results_of(
         record["feature_network"] = report.quality.feature_network
         record["skipped"] = report.quality.skipped
         record["reference_examples"] = report.quality.num_reference
+        record["class_histogram"] = report.quality.classes
     return record
 
 
@@ -181,6 +182,7 @@ def record_of_samples(
         "feature_network": quality.feature_network,
         "skipped": quality.skipped,
         "reference_examples": quality.num_reference,
+        "class_histogram": quality.classes,
         "hardware": hardware(),
         "command": command,
     }
