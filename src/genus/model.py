@@ -21,7 +21,6 @@ the same name, which is where the mathematics lives.
 
 import contextlib
 import inspect
-import operator
 from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,6 +34,7 @@ from genus.engine import checkpoint
 from genus.engine.algorithm import Algorithm
 from genus.engine.batches import Source, Tensors
 from genus.engine.budget import Budget
+from genus.engine.counts import check_count
 from genus.engine.loop import Callback, Precision, run
 from genus.engine.seeding import address, seeded
 from genus.spaces import Space
@@ -111,7 +111,7 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
         Raises:
             ValueError: where n is no positive integer, or the condition is missing or wrong.
         """
-        n = _positive("n", n)
+        n = check_count("n", n)
         given = self._check_condition(condition, n)
         with seeded(seed, self.example.device), _evaluating(self):
             return self._sample(n, given)
@@ -277,7 +277,7 @@ class LowerBound(Density):
         """A lower bound of log p(x) in nats that closes as ``effort`` (samples) grows."""
         batch = self.space.check(x, like=self.example)
         given = self._check_condition(condition, len(batch))
-        effort = self.effort if effort is None else _positive("effort", effort)
+        effort = self.effort if effort is None else check_count("effort", effort)
         with seeded(seed, self.example.device), _evaluating(self):
             return self._lower_bound(batch, given, effort)
 
@@ -298,7 +298,7 @@ class WeightedBound(LowerBound):
         """Log wₖ of ``num_samples`` independent samples for each datum, all at once in memory."""
         batch = self.space.check(x, like=self.example)
         given = self._check_condition(condition, len(batch))
-        num_samples = _positive("num_samples", num_samples)
+        num_samples = check_count("num_samples", num_samples)
         with seeded(seed, self.example.device), _evaluating(self):
             return self._log_weights(batch, given, num_samples)
 
@@ -333,7 +333,7 @@ class Estimate(Density):
         """log p(x) in nats with its standard error, each of shape ``(batch,)``."""
         batch = self.space.check(x, like=self.example)
         given = self._check_condition(condition, len(batch))
-        effort = self.effort if effort is None else _positive("effort", effort)
+        effort = self.effort if effort is None else check_count("effort", effort)
         with seeded(seed, self.example.device), _evaluating(self):
             return self._estimate(batch, given, effort)
 
@@ -372,7 +372,7 @@ class Bracketed(Estimate):
         """
         batch = self.space.check(x, like=self.example)
         given = self._check_condition(condition, len(batch))
-        effort = self.effort if effort is None else _positive("effort", effort)
+        effort = self.effort if effort is None else check_count("effort", effort)
         with seeded(seed, self.example.device), _evaluating(self):
             return self._bracket(batch, given, effort)
 
@@ -397,7 +397,7 @@ class Energy(Model):
     @torch.no_grad()
     def gibbs(self, x: Any, *, steps: int = 1, seed: int | None = None) -> Tensor:
         """x after ``steps`` steps of a chain that leaves p(x) unchanged."""
-        steps = _positive("steps", steps)
+        steps = check_count("steps", steps)
         state = self.space.check(x, like=self.example)
         with seeded(seed, self.example.device):
             for _ in range(steps):
@@ -420,7 +420,7 @@ class Latent(Model):
     @torch.no_grad()
     def prior(self, n: int, *, seed: int | None = None) -> Tensor:
         """n draws of the hidden causes."""
-        n = _positive("n", n)
+        n = check_count("n", n)
         with seeded(seed, self.example.device), _evaluating(self):
             return self._prior(n)
 
@@ -542,7 +542,7 @@ class Predicts(Completes):
         batch = self.space.check(x, like=self.example)
         mask = _fitting(observed, batch)
         given = self._check_condition(condition, len(batch))
-        effort = None if effort is None else _positive("effort", effort)
+        effort = None if effort is None else check_count("effort", effort)
         with seeded(seed, self.example.device), _evaluating(self):
             return self._conditional_log_prob(batch, mask, given, effort)
 
@@ -560,7 +560,7 @@ class Continues(Model):
         self, prefix: Any, length: int, *, condition: Any = None, seed: int | None = None
     ) -> Tensor:
         """The prefix, shape ``(batch, given, ...)``, followed by ``length`` drawn elements."""
-        length = _positive("length", length)
+        length = check_count("length", length)
         start = torch.as_tensor(prefix, device=self.example.device)
         given = self._check_condition(condition, len(start))
         with seeded(seed, self.example.device), _evaluating(self):
@@ -591,17 +591,6 @@ def _fitting(observed: Any, batch: Tensor) -> Bool[Tensor, "batch *shape"]:
         raise ValueError(
             f"observed must fit {tuple(batch.shape)}, got {tuple(mask.shape)}"
         ) from error
-
-
-def _positive(name: str, value: Any) -> int:
-    """A count, from any kind of integer."""
-    try:
-        count = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return count
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from genus.data.dataset import Dataset, Part, Parts
 from genus.data.stores import InMemory
 from genus.evaluation import feature_network, inception
-from genus.evaluation.blocks import level_blocks, unit_blocks
+from genus.evaluation.blocks import unit_blocks
 from genus.evaluation.digit_classifier import DigitClassifier
 from genus.evaluation.feature_map import Classifies, Features, PrincipalAxes, RawFeatures
 from genus.evaluation.feature_network import CHOICES, Classifier, choose_features, features_for
@@ -139,16 +139,6 @@ def test_what_training_draws_anew_differs_from_block_to_block(stripes: Dataset):
     torch.manual_seed(5)
     again = torch.cat(list(unit_blocks(binary, "train", block=100)))
     assert torch.equal(again, torch.cat([first, second]))
-
-
-def test_levels_are_laid_on_the_unit_block_by_block():
-    levels = torch.randint(0, 256, (5, 1, 3, 3), dtype=torch.uint8)
-    blocks = list(level_blocks(levels, block=2))
-    assert [len(rows) for rows in blocks] == [2, 2, 1]
-    torch.testing.assert_close(torch.cat(blocks), levels.float() / 255)
-    for wrong in (levels.float(), levels.int() - 300, levels.int() + 250):
-        with pytest.raises(ValueError, match="whole numbers from 0 to 255"):
-            list(level_blocks(wrong))
 
 
 def test_auto_takes_inception_where_it_is_and_what_is_cheap_elsewhere(

@@ -1,12 +1,12 @@
 """Rows in batches, as many as the time allows."""
 
 import math
-import operator
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
-__all__ = ["Progress", "check_count", "row_batches"]
+from genus.engine.counts import check_count
+
+__all__ = ["Progress", "row_batches"]
 
 Progress = Callable[[int, int], None]
 """Told after each batch how many rows are done, of how many."""
@@ -33,18 +33,3 @@ def row_batches(
             progress(stop, num_rows)
         if time.perf_counter() - clock > seconds:
             return
-
-
-def check_count(name: str, value: Any) -> int:
-    """A positive whole number, of any integer type.
-
-    Raises:
-        ValueError: for anything else.
-    """
-    try:
-        count = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return count

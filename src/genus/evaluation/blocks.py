@@ -1,4 +1,4 @@
-"""Data in their unit, block by block, so that a big set is never held as floating point."""
+"""Data in their unit, block by block: what is stored is never held twice."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from genus.data.dataset import Split
 from genus.engine.seeding import address, seeded
 from genus.evaluation.units import to_units
 
-__all__ = ["level_blocks", "unit_blocks"]
+__all__ = ["unit_blocks"]
 
 
 def unit_blocks(
@@ -43,18 +43,3 @@ def unit_blocks(
             left -= len(x)
             if left <= 0:
                 return
-
-
-def level_blocks(levels: Tensor, num_levels: int = 256, *, block: int = 500) -> Iterator[Tensor]:
-    """Levels 0 … num_levels − 1, such as 8-bit pictures, on [0, 1], float32, block by block.
-
-    Raises:
-        ValueError: where ``levels`` are not whole numbers from 0 to ``num_levels`` − 1.
-    """
-    for rows in levels.split(block):
-        if rows.is_floating_point() or int(rows.min()) < 0 or int(rows.max()) >= num_levels:
-            raise ValueError(
-                f"levels must be whole numbers from 0 to {num_levels - 1}, got {rows.dtype} "
-                f"from {rows.min()} to {rows.max()}"
-            )
-        yield rows.float() / (num_levels - 1)

@@ -21,8 +21,9 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from genus.data import Dataset
+from genus.engine.counts import check_count
 from genus.engine.seeding import address
-from genus.evaluation.batches import Progress, check_count, row_batches
+from genus.evaluation.batches import Progress, row_batches
 from genus.evaluation.figure import Figure, mean_figure
 from genus.evaluation.likelihood import conditions
 from genus.evaluation.units import has_units, mean_datum, to_units

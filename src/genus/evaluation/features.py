@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from genus.data import Dataset
-from genus.evaluation.batches import check_count
+from genus.engine.counts import check_count
 from genus.evaluation.figure import Figure, mean_figure
 from genus.evaluation.units import has_units, to_units
 from genus.model import Encodes, Model

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from genus.data import Dataset
+from genus.engine.counts import check_count
 from genus.engine.seeding import address
-from genus.evaluation.batches import Progress, check_count, row_batches
+from genus.evaluation.batches import Progress, row_batches
 from genus.evaluation.completion import masks
 from genus.evaluation.figure import Figure, Sign, mean_figure
 from genus.evaluation.likelihood import conditions

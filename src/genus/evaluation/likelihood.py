@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from genus.data import Dataset
+from genus.engine.counts import check_count
 from genus.engine.seeding import address
-from genus.evaluation.batches import Progress, check_count, row_batches
+from genus.evaluation.batches import Progress, row_batches
 from genus.evaluation.figure import Figure, Sign, mean_figure
 from genus.model import Bracketed, Density, Estimate, Estimated, Exact, LowerBound, Model
 from genus.spaces import Pixels

@@ -3,7 +3,8 @@
 import torch
 
 from genus.data import Dataset
-from genus.evaluation.batches import check_count, row_batches
+from genus.engine.counts import check_count
+from genus.evaluation.batches import row_batches
 from genus.evaluation.figure import Figure, mean_figure
 from genus.evaluation.likelihood import conditions
 from genus.evaluation.units import has_units, mean_datum, to_units

@@ -12,6 +12,7 @@ from torch import Tensor
 from genus.data import Dataset
 from genus.data.dataset import Split
 from genus.engine.seeding import address, seeded
+from genus.evaluation.blocks import unit_blocks
 from genus.evaluation.feature_map import Features, Progress
 from genus.evaluation.figure import Figure
 from genus.evaluation.frechet import Moments
@@ -137,7 +138,7 @@ class Reference:
         """Training data in their unit: all, or as many as take half a gigabyte."""
         base = self.data.base
         n = min(base.train.num_examples, MOST_REMEMBERED // (4 * base.space.num_dimensions))
-        return to_units(base, base.materialise("train", max(n, 1)))
+        return torch.cat(list(unit_blocks(base, "train", max(n, 1))))
 
     def valid_units(self, n: int = 1000) -> Tensor:
         """The first validation data in their unit."""

@@ -89,15 +89,6 @@ def sample_quality(
             continue
         figures, floors = figures | found, floors | floor
         seconds[name] = round(time.perf_counter() - clock, 3)
-    features = reference.features
-    return Quality(
-        figures,
-        floors,
-        features.name,
-        features.kind,
-        features.accuracy,
-        seconds,
-        skipped,
-        len(reference.test),
-        class_counts(seen, reference) if "classes" in seconds else None,
-    )
+    classes = class_counts(seen, reference) if "classes" in seconds else None
+    named = (reference.features.name, reference.features.kind, reference.features.accuracy)
+    return Quality(figures, floors, *named, seconds, skipped, len(reference.test), classes)

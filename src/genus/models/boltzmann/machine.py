@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genus.distributions.odds import log_odds, mean_rate
 from genus.engine import Algorithm, Budget, Descend, Optimiser
 from genus.engine.algorithm import Objective
 from genus.engine.seeding import address, seeded
@@ -114,13 +115,7 @@ class Machine(Energy, Bracketed, Completes):
         Raises:
             ValueError: where the shape or the range is another.
         """
-        rate = torch.as_tensor(mean).to(self.bias).flatten()
-        if len(rate) != self.num_visible or not bool(((rate >= 0) & (rate <= 1)).all()):
-            raise ValueError(
-                f"mean must have shape {self.space.shape} and entries 0 to 1; "
-                f"got shape {tuple(torch.as_tensor(mean).shape)}"
-            )
-        odds = rate.clamp(1e-3, 1 - 1e-3).logit()
+        odds = log_odds(mean_rate(mean, self.space.shape, self.bias))
         self.bias[: self.num_visible] = odds
         self.base_bias[: self.num_visible] = odds
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genus.distributions.odds import log_odds, mean_rate
 from genus.engine import Algorithm, Budget, Descend, Optimiser
 from genus.engine.seeding import address, seeded
 from genus.inference.annealing import (
@@ -116,13 +117,7 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         Raises:
             ValueError: where the shape or the range is another.
         """
-        rate = torch.as_tensor(mean).to(self.weights).flatten()
-        if rate.shape != self.visible_bias.shape or not bool(((rate >= 0) & (rate <= 1)).all()):
-            raise ValueError(
-                f"mean must have shape {self.space.shape} and entries 0 to 1; "
-                f"got shape {tuple(torch.as_tensor(mean).shape)}"
-            )
-        odds = rate.clamp(1e-3, 1 - 1e-3).logit()
+        odds = log_odds(mean_rate(mean, self.space.shape, self.weights))
         self.visible_bias.copy_(odds)
         self.base_bias.copy_(odds)
 

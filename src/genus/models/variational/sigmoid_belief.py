@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from genus.distributions.head import at_least_float32
+from genus.distributions.odds import log_odds, mean_rate
 from genus.engine import Algorithm, Budget, Descend, Optimiser
 from genus.inference.gibbs import bernoulli
 from genus.model import Conditional, Encodes, Predicts, WeightedBound
@@ -152,16 +153,11 @@ class SigmoidBeliefNetwork(WeightedBound, Encodes, Predicts):
         Raises:
             ValueError: where the shape or the range is another.
         """
-        rate = torch.as_tensor(mean).to(self.example)
-        if rate.shape != self.space.shape or not bool(((rate >= 0) & (rate <= 1)).all()):
-            raise ValueError(
-                f"mean must have shape {self.space.shape} and entries 0 to 1; "
-                f"got shape {tuple(rate.shape)}"
-            )
+        rate = mean_rate(mean, self.space.shape, self.example)
         down = cast(nn.Linear, self.generator.layers[0])
         up = cast(nn.Linear, self.recogniser.layers[0])
-        down.bias.copy_(rate.flatten().clamp(1e-3, 1 - 1e-3).logit())
-        up.bias.copy_(-(up.weight @ rate.flatten()))
+        down.bias.copy_(log_odds(rate))
+        up.bias.copy_(-(up.weight @ rate))
 
     def _field(self, h: Tensor) -> Float[Tensor, "*batch visible"]:
         """b₁ + W₁ h₁, the log odds of x."""

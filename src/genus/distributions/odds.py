@@ -1,0 +1,29 @@
+"""The log odds of binary data: where biases begin."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["log_odds", "mean_rate"]
+
+RAREST = 1e-3
+
+
+def mean_rate(mean: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """The mean of binary data, flat, with the dtype and device of ``like``.
+
+    Raises:
+        ValueError: where it has another shape, or an entry outside 0 to 1.
+    """
+    rate = torch.as_tensor(mean).to(like)
+    if rate.shape != shape or not bool(((rate >= 0) & (rate <= 1)).all()):
+        raise ValueError(
+            f"mean must have shape {shape} and entries 0 to 1; got shape {tuple(rate.shape)}"
+        )
+    return rate.flatten()
+
+
+def log_odds(rate: Tensor) -> Tensor:
+    """log p/(1 − p); what is always 0 or always 1 gets the odds of one exception in a thousand."""
+    return rate.clamp(RAREST, 1 - RAREST).logit()
