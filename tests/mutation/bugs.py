@@ -944,6 +944,11 @@ def _wait_for_device""",
             "train, valid, test = torch.randperm(n, generator=generator).split(sizes)",
             "train, valid, test = torch.randperm(n, generator=generator).split(sizes)\n    test = train[: len(test)]",
         ),
+        (
+            "parts stand as stored",
+            "    return train, valid, test\n\n\ndef mixed",
+            "    return train.sort().values, valid.sort().values, test.sort().values\n\n\ndef mixed",
+        ),
     ),
     *_of(
         "data",
