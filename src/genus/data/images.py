@@ -15,6 +15,7 @@ from torch import Tensor
 from genus.data.dataset import Dataset
 from genus.data.folders import split_files
 from genus.data.listing import Listing, list_files
+from genus.data.scaling import check_size
 from genus.spaces import Pixels
 
 __all__ = ["SUFFIXES", "Decoder", "decode_members", "image_folder", "probe", "resize_hint"]
@@ -62,7 +63,7 @@ def image_folder(
     if channels not in (None, 1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels}")
     found = list_files(Path(path), SUFFIXES, "images")
-    size, grey = probe(list(found.values()), _size(resize))
+    size, grey = probe(list(found.values()), None if resize is None else check_size(resize))
     fixed_mode = channels is not None
     mode = "L" if channels == 1 or (channels is None and grey) else "RGB"
     decode = Decoder(mode, size, resize is not None, fixed_mode)
@@ -140,15 +141,6 @@ def _opened(
         if str(path) in str(error) and isinstance(error, ValueError):
             raise
         raise ValueError(f"cannot read image {path}: {error}; remove or replace it") from error
-
-
-def _size(resize: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    if resize is None:
-        return None
-    size = (resize, resize) if isinstance(resize, int) else tuple(resize)
-    if len(size) != 2 or any(not isinstance(side, int) or side < 1 for side in size):
-        raise ValueError(f"resize must be a size or (height, width) in pixels, got {resize!r}")
-    return size[0], size[1]
 
 
 def resize_hint(side: int) -> str:

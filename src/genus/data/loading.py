@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from genus.data.audio import audio_folder
 from genus.data.dataset import Dataset, View
 from genus.data.images import SUFFIXES as IMAGES
 from genus.data.images import image_folder
+from genus.data.scaling import resized
+from genus.data.selection import of_classes
 from genus.data.tables import csv_file
 from genus.data.text import text_file
 
@@ -106,7 +108,14 @@ def names() -> dict[str, dict[str, Any]]:
     }
 
 
-def load(name: str | Path, *, view: View | None = None, **options: Any) -> Dataset:
+def load(
+    name: str | Path,
+    *,
+    view: View | None = None,
+    classes: str | int | Sequence[str | int] | None = None,
+    resize: int | tuple[int, int] | None = None,
+    **options: Any,
+) -> Dataset:
     """A data set by name, or the user's own data by path.
 
     A name is one of :func:`names`. A path is a folder of images or of WAV files, an archive
@@ -117,6 +126,9 @@ def load(name: str | Path, *, view: View | None = None, **options: Any) -> Datas
         name: which data.
         view: of images: "pixels" as stored, "binary" drawn anew in every epoch, "static" drawn
             once. By default "binary" for MNIST and as stored for all else.
+        classes: the names of those to keep, all by default; their labels count from 0.
+        resize: of images: height and width (one number for both), to which they are cropped
+            about their centre and scaled.
         options: of the loader: ``folder`` for named sets; for paths see
             :func:`~genus.data.images.image_folder`, :func:`~genus.data.arrays.array_file`,
             :func:`~genus.data.tables.csv_file`, :func:`~genus.data.text.text_file` and
@@ -129,17 +141,26 @@ def load(name: str | Path, *, view: View | None = None, **options: Any) -> Datas
         >>> import genus
         >>> genus.data.load("digits").space
         Pixels(shape=(1, 8, 8), num_levels=17)
+        >>> twos = genus.data.load("mnist", classes=2, resize=16)
+        >>> twos.space, twos.train.num_examples
+        (Binary(shape=(1, 16, 16)), 4968)
     """
     entry = ENTRIES.get(str(name))
     if entry is not None:
-        chosen = view or entry.view
-        dataset = _call(str(name), entry.function, options)
+        chosen, loader = view or entry.view, entry.function
     else:
         chosen = view
         path = _path(str(name))
         if path.name.lower().endswith(ARCHIVES):
             path = _only_folder(unpacked(path))
-        dataset = _call(str(name), _loader(path), {"path": path, **options})
+        loader, options = _loader(path), {"path": path, **options}
+    if resize is not None and "resize" in inspect.signature(loader).parameters:
+        options, resize = {**options, "resize": resize}, None
+    dataset = _call(str(name), loader, options)
+    if classes is not None:
+        dataset = of_classes(dataset, classes)
+    if resize is not None:
+        dataset = resized(dataset, resize)
     return dataset if chosen is None else dataset.viewed(chosen)
 
 
@@ -201,11 +222,11 @@ def _folder_loader(path: Path) -> Loader:
 
 def _call(name: str, loader: Loader, options: dict[str, Any]) -> Dataset:
     """The loader's data set; an option that it does not take is an error with a hint."""
-    known = list(inspect.signature(loader).parameters)
+    known = list(dict.fromkeys((*inspect.signature(loader).parameters, "classes", "resize")))
     for option in options:
         if option not in known:
             near = difflib.get_close_matches(option, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            takes = ", ".join(n for n in known if n != "path") or "none"
+            takes = ", ".join(n for n in known if n != "path")
             raise ValueError(f"{name} takes no option {option!r}{hint} (options: {takes})")
     return loader(**options)
