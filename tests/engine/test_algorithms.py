@@ -49,12 +49,17 @@ def test_descend_equals_a_loop_by_hand(name):
     )
     model, twin = Net(), Net()
     learn(model, Descend(plain, settings, batch_size=8), 15)
+    groups = [
+        {"params": [p for p in twin.parameters() if p.ndim == 2], "weight_decay": 0.1},
+        {"params": [p for p in twin.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]
     if name == "adam":
-        by_hand = torch.optim.AdamW(twin.parameters(), 0.03, (0.8, 0.95), weight_decay=0.1)
+        by_hand = torch.optim.AdamW(groups, 0.03, (0.8, 0.95))
     else:
-        by_hand = torch.optim.SGD(twin.parameters(), 0.03, momentum=0.8, weight_decay=0.1)
+        by_hand = torch.optim.SGD(groups, 0.03, momentum=0.8)
     for step, batch in enumerate(raw_batches(15)):
-        by_hand.param_groups[0]["lr"] = 0.03 * 0.5 * (1 + math.cos(math.pi * step / 15))
+        for group in by_hand.param_groups:
+            group["lr"] = 0.03 * 0.5 * (1 + math.cos(math.pi * step / 15))
         by_hand.zero_grad()
         plain(twin, batch)["loss"].backward()
         norm = torch.sqrt(sum((p.grad**2).sum() for p in twin.parameters() if p.grad is not None))
@@ -73,6 +78,20 @@ def test_clipping_bounds_the_step():
         learn(model, Descend(plain, settings, batch_size=8), 1)
         distance = float((vector(model) - before).norm())
         assert distance == pytest.approx(moved, rel=1e-3) if clip else distance > 0.01
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_weights_stay_within_their_norm(over):
+    model, before = Net(), Net()
+    settings = Optimiser("sgd", 1e-9, max_norm=0.4, norm_over=over)
+    learn(model, Descend(plain, settings, batch_size=8), 1)
+    for name, weights in before.named_parameters():
+        found = dict(model.named_parameters())[name]
+        if weights.ndim == 2:
+            norms = weights.detach().norm(dim=over, keepdim=True)
+            assert (norms > 0.4).any(), name
+            weights = weights * (0.4 / norms).clamp(max=1.0)
+        assert torch.allclose(found, weights, atol=1e-6), name
 
 
 @pytest.mark.parametrize("parts", [2, 3, 8])
@@ -119,9 +138,11 @@ def test_schedules():
         schedule_factor("square", 0.5)
 
 
-@pytest.mark.parametrize("settings", [{"learning_rate": 0}, {"clip": -1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"learning_rate": 0}, {"clip": -1.0}, {"max_norm": 0.0}, {"weight_decay": -0.1}]
+)
 def test_impossible_optimisers(settings):
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="must be"):
         Optimiser(**settings)
 
 

@@ -142,15 +142,21 @@ class Descend(Algorithm):
 
 
 def update(optimiser: torch.optim.Optimizer, settings: Optimiser, fraction: float) -> None:
-    """Averages the gradients over the processes, clips them, steps, and clears them."""
-    parameters = optimiser.param_groups[0]["params"]
+    """Averages the gradients over the processes, clips them, steps, and clears them.
+
+    Weights longer than the settings allow are shortened after the step.
+    """
+    groups = optimiser.param_groups
+    parameters = [p for group in groups for p in group["params"]]
     distributed.average_gradients(parameters)
     if settings.clip is not None:
         nn.utils.clip_grad_norm_(parameters, settings.clip)
     if settings.schedule != "constant":
         factor = schedule_factor(settings.schedule, fraction)
-        optimiser.param_groups[0]["lr"] = settings.learning_rate * factor
+        for group in groups:
+            group["lr"] = settings.learning_rate * factor
     optimiser.step()
+    settings.shorten(parameters)
     optimiser.zero_grad(set_to_none=True)
 
 

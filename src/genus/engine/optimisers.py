@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = ["Optimiser", "Schedule", "schedule_factor"]
 
@@ -21,9 +21,14 @@ class Optimiser:
         name: "adam" (with ``weight_decay`` decoupled, as AdamW) or "sgd".
         learning_rate: at the top of the schedule.
         betas: of Adam; the first is the momentum of SGD.
-        weight_decay: decoupled (Adam) or L2 (SGD).
+        weight_decay: decoupled (Adam) or L2 (SGD); of matrices and kernels, not of biases
+            (Hinton 2010, section 10).
         schedule: of the learning rate over the whole budget.
         clip: largest norm of the gradient, or None.
+        max_norm: largest norm of the weights that enter a unit, or None: after each step longer
+            ones are shortened to it (Srebro & Shraibman 2005; Hinton et al. 2012).
+        norm_over: the dimension of a matrix that such weights run along: 0 for the weights
+            (visible, hidden) of a Boltzmann machine, 1 for those of ``nn.Linear``.
     """
 
     name: Literal["adam", "sgd"] = "adam"
@@ -32,31 +37,45 @@ class Optimiser:
     weight_decay: float = 0.0
     schedule: Schedule = "constant"
     clip: float | None = None
+    max_norm: float | None = None
+    norm_over: Literal[0, 1] = 0
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip must be positive or None, got {self.clip}")
+        if self.max_norm is not None and not self.max_norm > 0:
+            raise ValueError(f"max_norm must be positive or None, got {self.max_norm}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay}")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser over ``parameters``; fused, which is several times faster a step."""
-        rows = [p for p in parameters if p.requires_grad]
+        groups = self._groups([p for p in parameters if p.requires_grad])
+        rate, momentum = self.learning_rate, self.betas[0]
         if self.name == "sgd":
-            return torch.optim.SGD(
-                rows,
-                lr=self.learning_rate,
-                momentum=self.betas[0],
-                weight_decay=self.weight_decay,
-                fused=True,
-            )
-        return torch.optim.AdamW(
-            rows,
-            lr=self.learning_rate,
-            betas=self.betas,
-            weight_decay=self.weight_decay,
-            fused=True,
-        )
+            return torch.optim.SGD(groups, lr=rate, momentum=momentum, fused=True)
+        return torch.optim.AdamW(groups, lr=rate, betas=self.betas, weight_decay=0.0, fused=True)
+
+    def _groups(self, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+        """All parameters together, or where weights decay those that do and those that do not."""
+        if self.weight_decay == 0.0:
+            return [{"params": parameters}]
+        weights = [p for p in parameters if p.ndim > 1]
+        others = [p for p in parameters if p.ndim <= 1]
+        decaying = {"params": weights, "weight_decay": self.weight_decay}
+        groups: list[dict[str, Any]] = [decaying, {"params": others}]
+        return [group for group in groups if group["params"]]
+
+    @torch.no_grad()
+    def shorten(self, parameters: Iterable[Tensor]) -> None:
+        """Holds every matrix to ``max_norm``, in place."""
+        if self.max_norm is None:
+            return
+        for p in parameters:
+            if p.ndim == 2:
+                p.copy_(p.renorm(2, 1 - self.norm_over, self.max_norm))
 
 
 def schedule_factor(schedule: Schedule, fraction: float) -> float:
