@@ -145,6 +145,97 @@ def boltzmann_machine():
     ]
 
 
+def deep_belief():
+    from genus.inference.enumerate import binary_chunks
+    from genus.models import DeepBeliefNetwork
+
+    def enumerated(model, x, condition):
+        """Log Σ p(x, h) over all hidden units, each energy and probability written out."""
+        bernoulli, normal = torch.distributions.Bernoulli, torch.distributions.Normal
+        layers, top = list(model.stack.layers), model.stack.top
+        sizes = [layer.weights.shape[1] for layer in layers]
+        states = next(binary_chunks(sum(sizes), chunk=1 << 20)).to(x.dtype).split(sizes, dim=1)
+        below, size = [x.flatten(1).unsqueeze(1), *states[:-1]], top.num_units
+        bias = top.hidden_bias
+        if condition is not None:
+            bias = bias + top.weights[size:][condition].unsqueeze(1)
+
+        def log_f(u):
+            pulled = u / top.log_deviation.exp() ** 2 if hasattr(top, "log_deviation") else u
+            alone = (u * top.visible_bias[:size]).sum(-1)
+            if hasattr(top, "log_deviation"):
+                deviation = top.log_deviation.exp()
+                alone = -0.5 * (((u - top.visible_bias) / deviation) ** 2).sum(-1)
+            across = ((pulled @ top.weights[:size]) * states[-1]).sum(-1)
+            return alone + across + (states[-1] * bias).sum(-1)
+
+        if len(layers) == 1 and hasattr(top, "log_deviation"):
+            means = top.visible_bias + states[0] @ top.weights.T
+            spread = top.log_deviation.exp()
+            gain = (means**2 - top.visible_bias**2) / (2 * spread**2)
+            weight = (states[0] @ top.hidden_bias + gain.sum(1)).log_softmax(0)
+            return (normal(means, spread).log_prob(x.unsqueeze(1)).sum(2) + weight).logsumexp(1)
+        every = next(binary_chunks(size + sizes[-1], chunk=1 << 20)).to(x.dtype)
+        u, h = every.split([size, sizes[-1]], dim=1)
+        energy = u @ top.visible_bias[:size] + ((u @ top.weights[:size]) * h).sum(1)
+        log_z = (energy + (h * bias).sum(-1)).logsumexp(-1)
+        total = log_f(below[-1]) - (log_z if condition is None else log_z.unsqueeze(1))
+        for layer, here, above in zip(layers[:-1], below[:-1], states[:-1], strict=True):
+            field = layer.visible_bias + above @ layer.weights.T
+            head = bernoulli(logits=field)
+            if hasattr(layer, "log_deviation"):
+                head = normal(field, layer.log_deviation.exp())
+            total = total + head.log_prob(here).sum(-1)
+        return total.logsumexp(1)
+
+    def faster(model):
+        return model.algorithm(
+            learning_rate=0.2, up_down=1.0, up_down_rate=0.05, num_chains=30, batch_size=30
+        )
+
+    data, labels = labelled(BITS)
+    few = {"num_steps": 60, "num_sweeps": 300}
+    exact = {"reference": enumerated, "algorithm": faster, "steps": 400, "effort": 20000}
+    return [
+        Case(
+            "deep belief network",
+            lambda: DeepBeliefNetwork(BITS, (4, 3), **few),
+            lopsided(BITS),
+            scale=2.0,
+            **exact,
+        ),
+        Case(
+            "deep belief network of one layer",
+            lambda: DeepBeliefNetwork(BITS, (3,), **few),
+            lopsided(BITS),
+            scale=2.0,
+            **exact,
+        ),
+        Case(
+            "deep belief network with labels",
+            lambda: DeepBeliefNetwork(BITS, (4, 2, 3), condition=LABELS, **few),
+            data,
+            labels,
+            scale=2.0,
+            **exact,
+        ),
+        Case(
+            "deep belief network of reals",
+            lambda: DeepBeliefNetwork(PLANE, (3, 4), **few),
+            lopsided(PLANE),
+            scale=1.0,
+            **exact,
+        ),
+        Case(
+            "deep belief network of reals and one layer",
+            lambda: DeepBeliefNetwork(PLANE, (3,), **few),
+            lopsided(PLANE),
+            scale=1.0,
+            **exact,
+        ),
+    ]
+
+
 def made():
     from genus.models import MADE
 
@@ -395,5 +486,16 @@ def diffusion():
     ]
 
 
-FAMILIES = (ppca, rbm, boltzmann_machine, made, pixelcnn, vae, sigmoid_belief, gan, diffusion)
+FAMILIES = (
+    ppca,
+    rbm,
+    boltzmann_machine,
+    deep_belief,
+    made,
+    pixelcnn,
+    vae,
+    sigmoid_belief,
+    gan,
+    diffusion,
+)
 CASES = [case for family in FAMILIES for case in family()]

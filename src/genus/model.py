@@ -4,7 +4,8 @@
     ├─ Density                  log_prob, in nats: exactly one of
     │  ├─ Exact                 log p(x) itself
     │  ├─ LowerBound            at most log p(x); closes as effort grows
-    │  │  └─ WeightedBound      log of a mean of weights, one for each sample
+    │  │  ├─ WeightedBound      log of a mean of weights, one for each sample
+    │  │  └─ AnnealedBound      a bound less a log Z that may be annealed
     │  └─ Estimate              consistent, with a standard error
     │     └─ Bracketed          and from both sides
     ├─ Energy                   p(x) up to its constant; Gibbs steps
@@ -12,6 +13,7 @@
     │  └─ Encodes               encode, reconstruct
     ├─ Completes                fills in what is not observed
     │  └─ Predicts              and says how probable it was
+    ├─ Classifies               tells which label a datum has
     └─ Continues                goes on from a prefix
 
 A model with none of Density's kinds, such as a GAN, has no ``log_prob`` at all. Public
@@ -41,10 +43,14 @@ from genus.spaces import Space
 from genus.version import __version__
 
 __all__ = [
+    "AnnealedBound",
+    "BoundBracket",
     "Bracket",
     "Bracketed",
+    "Classifies",
     "Completes",
     "Conditional",
+    "Constant",
     "Continues",
     "Density",
     "Encodes",
@@ -338,6 +344,75 @@ class Estimate(Density):
             return self._estimate(batch, given, effort)
 
 
+class Constant(NamedTuple):
+    """log Z from both sides, in nats, each of shape ``(batch,)``; exact where all errors are 0.
+
+    Attributes:
+        value: what ``log_prob`` subtracts; annealed, it errs downwards on average.
+        reverse: a consistent estimate that errs upwards.
+        lower: E[lower] ≤ log Z.
+        upper: E[upper] ≥ log Z, as far as the draws that reverse annealing begins with are exact.
+    """
+
+    value: Estimated
+    reverse: Estimated
+    lower: Estimated
+    upper: Estimated
+
+
+class BoundBracket(NamedTuple):
+    """A lower bound of log p(x) with log Z from both sides, in nats, each of shape ``(batch,)``.
+
+    Attributes:
+        value: with log Z as ``log_prob`` has it.
+        reverse: with the estimate of log Z that errs to the other side.
+        lower: with an upper bound of log Z: E[lower] ≤ log p(x).
+        upper: with a lower bound of log Z; bounds the bound and not log p(x).
+    """
+
+    value: Estimated
+    reverse: Estimated
+    lower: Estimated
+    upper: Estimated
+
+
+class AnnealedBound(LowerBound):
+    """A lower bound of log p(x) + log Z, less log Z.
+
+    Where log Z is summed exactly, ``log_prob`` is a lower bound. Where it is annealed, it is a
+    bound less an estimate, which on average is too small, so that the figure may lie above
+    log p(x): ``bound_bracket`` has both sides, and the standard errors of log Z.
+    """
+
+    @abstractmethod
+    def _constant(self, condition: Tensor | None, n: int) -> Constant:
+        """Log Z for each of n data."""
+
+    @final
+    @torch.no_grad()
+    def bound_bracket(
+        self, x: Any, *, effort: int | None = None, condition: Any = None, seed: int | None = None
+    ) -> BoundBracket:
+        """``lower_bound`` of the same seed and effort with log Z from both sides.
+
+        The standard errors are those of log Z alone.
+        """
+        bound = self.lower_bound(x, effort=effort, condition=condition, seed=seed)
+        constant = self._constant(self._check_condition(condition, len(bound)), len(bound))
+        whole = bound.double() + constant.value.value
+
+        def less(side: Estimated) -> Estimated:
+            value = (whole - side.value).to(bound.dtype)
+            return Estimated(value, side.standard_error.to(bound.dtype))
+
+        return BoundBracket(
+            Estimated(bound, constant.value.standard_error.to(bound.dtype)),
+            less(constant.reverse),
+            less(constant.upper),
+            less(constant.lower),
+        )
+
+
 class Bracket(NamedTuple):
     """log p(x) from both sides, in nats.
 
@@ -456,6 +531,31 @@ class Encodes(Latent):
         given = self._check_condition(condition, len(batch))
         with _evaluating(self):
             return self._decode(self._encode(batch, given), given)
+
+
+class Classifies(Model):
+    """A conditional model that says which label is how probable given a datum."""
+
+    @abstractmethod
+    def _classify(self, x: Tensor) -> Float[Tensor, "batch label"]:
+        """p(label | x)."""
+
+    @final
+    @torch.no_grad()
+    def classify(self, x: Any) -> Float[Tensor, "batch label"]:
+        """The probability of each label, shape ``(batch, num_categories)``.
+
+        Raises:
+            ValueError: where x is not in the space, or this model has no labels.
+        """
+        batch = self.space.check(x, like=self.example)
+        if self.condition is None:
+            raise ValueError(
+                f"this {type(self).__name__} has no labels to tell apart; build it with "
+                "condition=Categorical((), num_categories)"
+            )
+        with _evaluating(self):
+            return self._classify(batch)
 
 
 class Completes(Model):

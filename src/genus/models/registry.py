@@ -16,6 +16,7 @@ CLASSES: dict[str, str] = {
     "PPCA": "genus.models.linear.ppca",
     "RBM": "genus.models.boltzmann.rbm",
     "BoltzmannMachine": "genus.models.boltzmann.machine",
+    "DeepBeliefNetwork": "genus.models.boltzmann.deep_belief",
     "HiddenBoltzmannMachine": "genus.models.boltzmann.hidden_machine",
     "MADE": "genus.models.autoregressive.made",
     "PixelCNN": "genus.models.autoregressive.pixelcnn",

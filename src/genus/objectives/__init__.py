@@ -2,13 +2,16 @@
 
 from genus.objectives.adversarial import CriticLoss, GeneratorLoss, NonSaturating
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
+from genus.objectives.cross_entropy import CrossEntropy
 from genus.objectives.denoising import Denoising
 from genus.objectives.enumeration import EnumeratedLikelihood
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
+from genus.objectives.layer_contrast import LayerContrast
 from genus.objectives.likelihood import NegativeLogLikelihood, RandomOrder
 from genus.objectives.persistent import PersistentGibbs
 from genus.objectives.pseudo_likelihood import PseudoLikelihood
 from genus.objectives.tempering import TemperedContrastiveDivergence
+from genus.objectives.up_down import UpDown
 from genus.objectives.variational import EvidenceLowerBound, ImportanceWeighted
 from genus.objectives.wake_sleep import VIMCO, Sleep, WakeSleep
 
@@ -16,12 +19,14 @@ __all__ = [
     "VIMCO",
     "ContrastiveDivergence",
     "CriticLoss",
+    "CrossEntropy",
     "Denoising",
     "EnumeratedLikelihood",
     "EvidenceLowerBound",
     "FastPersistentContrastiveDivergence",
     "GeneratorLoss",
     "ImportanceWeighted",
+    "LayerContrast",
     "NegativeLogLikelihood",
     "NonSaturating",
     "PersistentContrastiveDivergence",
@@ -30,5 +35,6 @@ __all__ = [
     "RandomOrder",
     "Sleep",
     "TemperedContrastiveDivergence",
+    "UpDown",
     "WakeSleep",
 ]

@@ -1,0 +1,377 @@
+"""The deep belief network (Hinton, Osindero & Teh 2006)."""
+
+import math
+from typing import Literal, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genus.distributions.odds import log_odds, mean_rate
+from genus.engine import Algorithm
+from genus.engine.counts import check_count
+from genus.engine.seeding import seeded
+from genus.inference.gibbs import bernoulli
+from genus.model import (
+    AnnealedBound,
+    Classifies,
+    Completes,
+    Constant,
+    Encodes,
+    Estimated,
+    WeightedBound,
+)
+from genus.models.boltzmann.belief_stack import BeliefStack
+from genus.models.boltzmann.classifier import SigmoidClassifier
+from genus.models.boltzmann.greedy import Shared, layer_by_layer
+from genus.models.boltzmann.layer import GaussianLayer, Layer
+from genus.models.boltzmann.layer_path import LayerPath, LogPartitions
+from genus.spaces import Binary, Categorical, Real
+
+__all__ = ["DeepBeliefNetwork"]
+
+MOST_ROWS = 2048
+NUM_PROPOSALS = 16
+
+
+class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classifies):
+    """Directed layers of binary causes below a restricted Boltzmann machine.
+
+        p(x, h₁, ..., u) = p(x | h₁) p(h₁ | h₂) ⋯ p(u)      u = h_{L−1}; of one layer, u = x
+        p(h_{l−1} = 1 | h_l) = σ(b_l + W_l h_l)             of real x: N(b₁ + W₁ h₁, σ²)
+        p(u) = exp(−F(u)) / Z        F(u) = −b·u − Σⱼ softplus(cⱼ + (uᵀW)ⱼ)
+        q(h_l = 1 | h_{l−1}) = σ(c_l + R_lᵀ h_{l−1})        R_l = W_l until up–down moves them apart
+
+    With ``condition`` a softmax label unit y stands beside u: F(u, y) = −d_y − b·u − Σⱼ
+    softplus(cⱼ + (uᵀW)ⱼ + U_yj), and the density is p(x | y), with a log Z for each label.
+
+    ``lower_bound`` with effort K is log (1/K) Σ p(x, hₖ)/q(hₖ | x), hₖ ~ q(h | x), without
+    gradient. Log Z is summed where a side of the top pair has at most 16 units, and then this
+    is a bound that closes on log p(x). Else it is annealed with ``num_chains`` chains (for each
+    label), kept until the parameters change, and the figure is a bound less an estimate:
+    ``bound_bracket`` has its error and the figure with log Z from above.
+
+    A code is h_L: ``encode`` passes means up, ``decode`` passes them down, which for one layer
+    is exact. ``complete`` draws the hidden units by iterated sampling importance resampling
+    and then what is missing: a chain that leaves p(missing | observed) unchanged.
+
+    Args:
+        space: of the data: Binary, or Real for a Gaussian lowest layer.
+        hidden: units of h₁, ..., h_L; of one layer the network is an RBM.
+        condition: of scalar labels, or None.
+        num_steps: Gibbs steps of the top pair behind every sample, half of them annealed.
+        num_sweeps: steps of the chain that completes.
+        num_temperatures: of annealed importance sampling.
+        num_chains: of the same.
+
+    Raises:
+        ValueError: where an argument is out of its range, or labels would stand beside real data.
+
+    Example:
+        >>> import torch, genus
+        >>> x = torch.bernoulli(torch.full((64, 6), 0.3))
+        >>> model = genus.models.DeepBeliefNetwork(genus.Binary((6,)), hidden=(5, 3))
+        >>> model.fit(x, epochs=1).layer_bounds(x).shape
+        torch.Size([64, 2])
+    """
+
+    def __init__(
+        self,
+        space: Binary | Real,
+        hidden: tuple[int, ...] = (500, 500, 2000),
+        *,
+        condition: Categorical | None = None,
+        num_steps: int = 1000,
+        num_sweeps: int = 200,
+        num_temperatures: int = 1000,
+        num_chains: int = 100,
+    ) -> None:
+        super().__init__()
+        _check_spaces(space, hidden, condition)
+        for name, value in (
+            ("num_steps", num_steps),
+            ("num_sweeps", num_sweeps),
+            ("num_chains", num_chains),
+        ):
+            check_count(name, value)
+        self.space, self.condition = space, condition
+        self.num_steps, self.num_sweeps = num_steps, num_sweeps
+        num_labels = 0 if condition is None else condition.num_categories
+        real = isinstance(space, Real)
+        self.stack = BeliefStack(space.num_dimensions, hidden, num_labels, real)
+        self._partitions = [LogPartitions(num_steps, num_temperatures, num_chains) for _ in hidden]
+
+    def algorithm(
+        self,
+        *,
+        learning_rate: float | tuple[float, ...] = 0.05,
+        momentum: float = 0.5,
+        weight_decay: float = 0.0,
+        k: int = 1,
+        num_chains: int | None = 100,
+        up_down: float = 0.0,
+        up_down_rate: float = 0.01,
+        batch_size: int = 100,
+    ) -> Algorithm:
+        """Layer by layer from the bottom, each as an RBM; then up–down of all of them.
+
+        Each layer sees draws of the units below it and not their means: the bound is an
+        expectation over draws, so that what makes draws likely raises it. Labels join the last
+        layer.
+
+        Args:
+            learning_rate: of each layer, or of all; real data take a tenth of it in the lowest.
+            momentum: of stochastic gradient descent.
+            weight_decay: of the layers.
+            k: Gibbs steps between two steps of learning.
+            num_chains: of persistent chains; None begins chains at the data.
+            up_down: share of up–down, where a layer has a share of 1; 0 leaves it out.
+            up_down_rate: its learning rate.
+            batch_size: examples a step.
+
+        Raises:
+            ValueError: where there are more rates than layers or fewer, or a share is negative.
+        """
+        rates = learning_rate
+        if not isinstance(rates, tuple):
+            rates = (rates,) * len(self.stack.layers)
+            if isinstance(self.space, Real):
+                rates = (0.1 * rates[0], *rates[1:])
+        if len(rates) != len(self.stack.layers):
+            raise ValueError(
+                f"learning_rate has {len(rates)} numbers for {len(self.stack.layers)} layers; "
+                "one each, or one for all"
+            )
+        shared = Shared(k, num_chains, momentum, weight_decay, batch_size)
+        return layer_by_layer(rates, shared, up_down, up_down_rate)
+
+    @torch.no_grad()
+    def set_visible_bias(self, mean: Tensor, deviation: Tensor | None = None) -> None:
+        """Begins b₁ at the data's mean: its log odds where they are binary. Call before training.
+
+        Args:
+            mean: of the training data, shape ``space.shape``.
+            deviation: of real data, where σ begins; shape ``space.shape``, positive.
+
+        Raises:
+            ValueError: where a shape or a range is another.
+        """
+        lowest = self.stack.layer(0)
+        bias = lowest.visible_bias[: lowest.num_units]
+        if not isinstance(lowest, GaussianLayer):
+            rate = mean_rate(mean, self.space.shape, self.example)
+            bias.copy_(log_odds(rate))
+            lowest.unit_mean.copy_(rate)
+            return
+        for name, given in (("mean", mean), ("deviation", deviation)):
+            if given is None or given.shape != self.space.shape or not given.isfinite().all():
+                raise ValueError(f"{name} must be finite, of shape {self.space.shape}, got {given}")
+        assert deviation is not None
+        if not bool((deviation > 0).all()):
+            raise ValueError("deviation must be positive; drop what is constant in the data")
+        bias.copy_(mean.flatten())
+        lowest.log_deviation.copy_(deviation.flatten().log())
+
+    def _partition(self, depth: int, labels: Tensor | None, *, reverse: bool = False) -> Tensor:
+        """Log Z for each label, and its error and bounds: shape (4, rows)."""
+        found = self._partitions[depth - 1].of(self.stack.layer(depth - 1), reverse=reverse)
+        stacked = torch.stack(found)
+        return stacked if labels is None else stacked[:, labels]
+
+    @torch.no_grad()
+    def _log_weights(
+        self, x: Tensor, condition: Tensor | None, num_samples: int
+    ) -> Float[Tensor, "batch samples"]:
+        depth = len(self.stack.layers)
+        log_z = self._partition(depth, condition)[0]
+        weights = self.stack.log_weights(x, condition, num_samples, depth)
+        return (weights.double() - log_z.unsqueeze(1)).to(x.dtype)
+
+    def _lower_bound(
+        self, x: Tensor, condition: Tensor | None, effort: int
+    ) -> Float[Tensor, " batch"]:
+        return self._bound(x, condition, effort, len(self.stack.layers))
+
+    @torch.no_grad()
+    def _bound(
+        self, x: Tensor, labels: Tensor | None, effort: int, depth: int
+    ) -> Float[Tensor, " batch"]:
+        """The bound of the network that ends after ``depth`` layers, in pieces."""
+        log_z = self._partition(depth, labels)[0]
+        parts, size = [], max(1, MOST_ROWS // effort)
+        for rows in torch.arange(len(x), device=x.device).split(size):
+            given = None if labels is None else labels[rows]
+            sums = [
+                self.stack.log_weights(
+                    x[rows], given, min(MOST_ROWS, effort - done), depth
+                ).logsumexp(1)
+                for done in range(0, effort, MOST_ROWS)
+            ]
+            parts.append(torch.stack(sums).logsumexp(0))
+        return (torch.cat(parts).double() - math.log(effort) - log_z).to(x.dtype)
+
+    @torch.no_grad()
+    def layer_bounds(
+        self,
+        x: Tensor,
+        *,
+        effort: int | None = None,
+        condition: Tensor | None = None,
+        seed: int | None = None,
+    ) -> Float[Tensor, "batch layer"]:
+        """The bounds of the networks that end after 1, 2, ..., L layers, in nats.
+
+        Each of them, with its last pair undirected, is a deep belief network. Those without the
+        last layer know no label and bound log p(x). While the weights are tied, the first is
+        log p(x) of an RBM; a layer that begins as the transpose of the one below it leaves the
+        bound where it is.
+
+        Args:
+            x: data of the space.
+            effort: samples for each datum.
+            condition: for a network with labels.
+            seed: makes the draws repeatable.
+        """
+        batch = self.space.check(x, like=self.example)
+        given = self._check_condition(condition, len(batch))
+        effort = self.effort if effort is None else check_count("effort", effort)
+        depths = range(1, len(self.stack.layers) + 1)
+        with seeded(seed, self.example.device):
+            bounds = [
+                self._bound(
+                    batch, given if depth == len(self.stack.layers) else None, effort, depth
+                )
+                for depth in depths
+            ]
+        return torch.stack(bounds, 1)
+
+    def _constant(self, condition: Tensor | None, n: int) -> Constant:
+        depth = len(self.stack.layers)
+        up = self._partition(depth, condition).expand(-1, n)
+        down = self._partition(depth, condition, reverse=True).expand(-1, n)
+        return Constant(
+            value=Estimated(up[0], up[1]),
+            reverse=Estimated(down[0], down[1]),
+            lower=Estimated(up[2], up[3]),
+            upper=Estimated(down[2], down[3]),
+        )
+
+    def _chain(self, n: int, labels: Tensor | None) -> Float[Tensor, "batch units"]:
+        """n draws of u from the top pair."""
+        return LayerPath(self.stack.top, self.stack.top.biases_of(labels)).climb(n, self.num_steps)
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        return self.stack.descend(self._chain(n, condition))[0].reshape(n, *self.space.shape)
+
+    def _prior(self, n: int) -> Float[Tensor, "batch hidden"]:
+        """Labels by p(y) ∝ exp(d_y) Z_y, then u by the chain, then h_L."""
+        top, labels = self.stack.top, None
+        if top.num_labels:
+            log_p = (
+                top.visible_bias[top.num_units :] + self._partition(len(self.stack.layers), None)[0]
+            )
+            labels = torch.multinomial(log_p.softmax(0), n, replacement=True)
+        return bernoulli(self.stack.hidden_means(self._chain(n, labels), labels))
+
+    def _encode(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, "batch hidden"]:
+        return self.stack.hidden_means(self.stack.means(x)[-1], condition)
+
+    def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        means = z
+        for layer in reversed(self.stack.layers):
+            assert isinstance(layer, Layer)
+            means = layer.mean_units(layer.field(means)[:, : layer.num_units])
+        return means.reshape(len(z), *self.space.shape)
+
+    @torch.no_grad()
+    def features(
+        self, x: Tensor, *, layers: Literal["last", "all"] = "last"
+    ) -> Float[Tensor, "batch features"]:
+        """Means of hidden units, passed up: those of h_L, or of h₁, ..., h_L side by side.
+
+        A label unit weighs in with the probabilities that ``classify`` gives.
+
+        Raises:
+            ValueError: where x is not in the space, or ``layers`` is neither.
+        """
+        if layers not in ("last", "all"):
+            raise ValueError(f"layers must be 'last' or 'all', got {layers!r}")
+        means = self.stack.means(self.space.check(x, like=self.example))
+        if self.stack.top.num_labels:
+            every = torch.arange(self.stack.top.num_labels, device=self.example.device)
+            odds = self.stack.classify(means[-1])
+            last = sum(
+                odds[:, [y]] * self.stack.hidden_means(means[-1], every[y : y + 1]) for y in every
+            )
+        else:
+            last = self.stack.hidden_means(means[-1], None)
+        return torch.cat([*means[1:], cast(Tensor, last)], 1) if layers == "all" else last  # type: ignore[return-value]
+
+    def _classify(self, x: Tensor) -> Float[Tensor, "batch label"]:
+        """p(y | u) for the means u that are passed up; of one layer p(y | x) itself."""
+        return self.stack.classify(self.stack.means(x)[-1])
+
+    def _complete(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
+        size = MOST_ROWS // NUM_PROPOSALS
+        parts = []
+        for rows in torch.arange(len(x), device=x.device).split(size):
+            given = None if condition is None else condition[rows]
+            parts.append(
+                self.stack.fill(
+                    x[rows].flatten(1), observed[rows].flatten(1), given, self.num_sweeps
+                )
+            )
+        return torch.cat(parts).reshape(x.shape)
+
+    @torch.no_grad()
+    def to_classifier(
+        self, num_classes: int | None = None, *, dropout: float = 0.0, input_dropout: float = 0.0
+    ) -> SigmoidClassifier:
+        """A feed-forward classifier that begins with the recognition weights.
+
+        The softmax on top is new, or where the network has labels begins with their weights.
+
+        Args:
+            num_classes: by default the number of this network's labels.
+            dropout: share of hidden units left out while it learns.
+            input_dropout: the same of the data.
+
+        Raises:
+            ValueError: where ``num_classes`` is missing, or other than the network's.
+        """
+        known = self.stack.top.num_labels or None
+        count = known if num_classes is None else num_classes
+        if count is None or (known is not None and count != known):
+            raise ValueError(f"num_classes must be given, and {known or 'any'} here; got {count}")
+        hidden = tuple(len(cast(Layer, layer).hidden_bias) for layer in self.stack.layers)
+        made = SigmoidClassifier(
+            cast(Binary, self.space), count, hidden, dropout=dropout, input_dropout=input_dropout
+        ).to(self.example)
+        ups = [*self.stack.recognisers, self.stack.top.unit_weights]
+        for linear, layer, weights in zip(made.layers, self.stack.layers, ups, strict=True):
+            assert isinstance(linear, nn.Linear)
+            assert isinstance(layer, Layer)
+            scale = layer.sent(torch.ones_like(weights[:, 0]))
+            linear.weight.copy_((weights * scale.unsqueeze(1)).T)
+            linear.bias.copy_(layer.hidden_bias)
+        if known is not None:
+            made.label.weight.copy_(self.stack.top.weights[self.stack.top.num_units :])
+            made.label.bias.copy_(self.stack.top.visible_bias[self.stack.top.num_units :])
+        return made
+
+
+def _check_spaces(
+    space: Binary | Real, hidden: tuple[int, ...], labels: Categorical | None
+) -> None:
+    if not isinstance(space, Binary | Real):
+        raise ValueError(
+            f"space must be Binary or Real, got {space}; binarise the data, or dequantise levels"
+        )
+    if not hidden or min(hidden) < 1:
+        raise ValueError(f"hidden must be one or more layers of at least 1 unit, got {hidden}")
+    if labels is None:
+        return
+    if not isinstance(labels, Categorical) or labels.shape != () or labels.num_categories < 2:
+        raise ValueError(f"condition must be Categorical((), 2 or more), got {labels}")
+    if isinstance(space, Real) and len(hidden) == 1:
+        raise ValueError("labels join binary units: for real data give hidden at least two layers")

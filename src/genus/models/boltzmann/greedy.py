@@ -1,0 +1,169 @@
+"""How a deep belief network learns: layer by layer, and then all layers at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from genus.engine import (
+    Batch,
+    Budget,
+    Descend,
+    Info,
+    Optimiser,
+    Progress,
+    Stage,
+    Stages,
+    distributed,
+)
+from genus.engine.algorithm import Objective
+from genus.models.boltzmann.belief_stack import BeliefStack
+from genus.objectives.layer_contrast import LayerContrast
+from genus.objectives.up_down import UpDown
+
+__all__ = ["GreedyLayer", "Shared", "layer_by_layer", "settle"]
+
+SLIDE = 0.01
+
+
+class GreedyLayer(Descend):
+    """Descends over the parameters of one layer, as a restricted Boltzmann machine.
+
+    It is given all layers, and leaves those above and below alone until it finishes: then the
+    recognition weights become those that were learnt, and the layer above begins where its
+    marginal over the units between them is what this one's was.
+
+    Args:
+        number: of the layer, from 0 at the bottom.
+        objective: of the layer.
+        optimiser: what moves its parameters.
+        batch_size: examples a step.
+        budget: how long it learns where nobody says otherwise.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        objective: Objective,
+        optimiser: Optimiser,
+        *,
+        batch_size: int = 100,
+        budget: Budget | None = None,
+    ) -> None:
+        super().__init__(objective, optimiser, batch_size=batch_size, budget=budget)
+        self.number = number
+
+    def start(self, model: nn.Module) -> None:
+        """Binds to the layer."""
+        self.stack = cast(BeliefStack, model)
+        self.layer = self.stack.layer(self.number)
+        super().start(self.layer)
+
+    def step(self, batch: Batch, progress: Progress) -> Info:
+        """One gradient step; slides the mean that annealing begins with."""
+        mean = batch.x.flatten(1).mean(0)
+        distributed.average([mean])
+        self.layer.unit_mean.lerp_(mean.to(self.layer.unit_mean), SLIDE)
+        return super().step(batch, progress)
+
+    def finish(self) -> None:
+        """Ties the recognition weights, and prepares the layer above."""
+        settle(self.stack, self.number)
+
+    def answers(self) -> dict[str, Tensor]:
+        """The recognition weights that ``finish`` would leave."""
+        if self.number == len(self.stack.recognisers):
+            return {}
+        return {f"recognisers.{self.number}": self.layer.weights.detach()}
+
+
+@torch.no_grad()
+def settle(stack: BeliefStack, number: int) -> None:
+    """Ties layer ``number``, and begins the one above as its transpose where sizes allow.
+
+    The transpose has the same marginal over the units between them, so that the bound begins
+    where it stood, and rises with the likelihood of the layer above.
+    """
+    if number == len(stack.recognisers):
+        return
+    layer, above = stack.layer(number), stack.layer(number + 1)
+    stack.recognisers[number].copy_(layer.weights)
+    if layer.has_transpose and layer.num_units == len(above.hidden_bias):
+        units = above.num_units
+        above.weights[:units] = layer.weights.T
+        above.visible_bias[:units] = layer.hidden_bias
+        above.hidden_bias.copy_(layer.visible_bias)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all layers learn with.
+
+    Attributes:
+        k: Gibbs steps between two steps of learning.
+        num_chains: of persistent chains; None begins chains at the data.
+        momentum: of stochastic gradient descent.
+        weight_decay: of the greedy layers.
+        batch_size: examples a step.
+    """
+
+    k: int
+    num_chains: int | None
+    momentum: float
+    weight_decay: float
+    batch_size: int
+
+    def learner(self, rate: float, number: int | None = None) -> Descend:
+        """That of a layer, or up–down."""
+        decay = 0.0 if number is None else self.weight_decay
+        optimiser = Optimiser("sgd", rate, (self.momentum, 0.0), decay, schedule="linear")
+        size, budget = self.batch_size, Budget(epochs=30)
+        if number is None:
+            objective = UpDown(self.k, self.num_chains)
+            return Descend(objective, optimiser, batch_size=size, budget=budget)
+        contrast = LayerContrast(self.k, self.num_chains)
+        return GreedyLayer(number, contrast, optimiser, batch_size=size, budget=budget)
+
+
+def layer_by_layer(
+    rates: Sequence[float], shared: Shared, up_down: float, up_down_rate: float
+) -> Stages:
+    """A stage for each layer of a network that keeps them as ``stack``, and one of up–down.
+
+    Args:
+        rates: learning rates from the bottom.
+        shared: what all learn with.
+        up_down: share of up–down, where a layer has a share of 1; 0 leaves it out.
+        up_down_rate: its learning rate.
+
+    Raises:
+        ValueError: where the share is negative.
+    """
+    if up_down < 0:
+        raise ValueError(f"up_down must be at least 0, got {up_down}")
+    stages = [
+        Stage(_stack, shared.learner(rate, number), view=_Below(number))
+        for number, rate in enumerate(rates)
+    ]
+    if up_down:
+        stages.append(Stage(_stack, shared.learner(up_down_rate), share=up_down))
+    return Stages(stages)
+
+
+class _Below:
+    """Shows a layer draws of the units below it, and the last one the labels."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, model: Any, batch: Batch) -> Batch:
+        stack: BeliefStack = model.stack
+        labels = batch.condition if self.number == len(stack.recognisers) else None
+        return Batch(stack.ascend(batch.x, self.number)[-1], labels)
+
+
+def _stack(model: Any) -> BeliefStack:
+    stack: BeliefStack = model.stack
+    return stack

@@ -1,0 +1,267 @@
+"""Two neighbouring layers: a restricted Boltzmann machine, or the way down through one."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genus.distributions.odds import log_odds
+from genus.inference.enumerate import log_sum, log_sum_pairs
+from genus.inference.gibbs import bernoulli
+from genus.models.boltzmann.tempered import softplus
+
+__all__ = ["BinaryLayer", "GaussianLayer", "Layer"]
+
+LEAST_DEVIATION = 1e-3
+
+
+class Layer(nn.Module, ABC):
+    """Units u and the binary units h above them, joined only across.
+
+    Undirected, as the top pair of a network or while it learns, it is a restricted Boltzmann
+    machine; directed, only p(u | h) is asked of it.
+
+    Args:
+        num_units: of u.
+        num_hidden: of h.
+        num_labels: of a softmax unit that stands beside u, 0 for none. The visible side is then
+            (u, one-hot label), and so are the rows of ``weights``.
+
+    Attributes:
+        unit_mean: of u in the data, a slow average: where annealing begins.
+        has_transpose: whether the pair turned upside down is a layer of binary units too.
+    """
+
+    has_transpose = False
+
+    def __init__(self, num_units: int, num_hidden: int, num_labels: int = 0) -> None:
+        super().__init__()
+        self.num_units, self.num_labels = num_units, num_labels
+        self.weights = nn.Parameter(0.01 * torch.randn(num_units + num_labels, num_hidden))
+        self.visible_bias = nn.Parameter(torch.zeros(num_units + num_labels))
+        self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
+        self.register_buffer("unit_mean", torch.full((num_units,), 0.5))
+        self.unit_mean: Tensor
+
+    @property
+    def unit_weights(self) -> Float[Tensor, "units hidden"]:
+        """The rows of the weights that belong to u."""
+        return self.weights[: self.num_units]
+
+    @property
+    def unit_bias(self) -> Float[Tensor, " units"]:
+        """The visible bias of u."""
+        return self.visible_bias[: self.num_units]
+
+    @property
+    def smallest_side(self) -> int:
+        """Units of the side over whose states log Z can be summed."""
+        return min(self.num_units, len(self.hidden_bias))
+
+    @abstractmethod
+    def sent(self, u: Tensor) -> Tensor:
+        """What the weights multiply on the way up."""
+
+    @abstractmethod
+    def draw_units(self, field: Tensor) -> Tensor:
+        """A draw from p(u | h), where ``field`` is b + W h."""
+
+    @abstractmethod
+    def mean_units(self, field: Tensor) -> Tensor:
+        """E[u | h]."""
+
+    @abstractmethod
+    def log_units(self, u: Tensor, field: Tensor) -> Tensor:
+        """log p(u | h) in nats, over the last dimension."""
+
+    @abstractmethod
+    def energy_of_units(self, u: Tensor) -> Tensor:
+        """The energy of u where h = 0, over the last dimension."""
+
+    @property
+    @abstractmethod
+    def base_bias(self) -> Float[Tensor, " units"]:
+        """The bias of u where annealing begins, with h apart from it."""
+
+    @abstractmethod
+    def log_base(self) -> Tensor:
+        """Log of the sum over u where annealing begins, in float64."""
+
+    @abstractmethod
+    def log_partition_exact(self, hidden_bias: Tensor) -> Tensor:
+        """Log Z over u and h, given these biases of h, by enumeration in float64."""
+
+    def activation(self, v: Float[Tensor, "*batch visible"]) -> Float[Tensor, "*batch hidden"]:
+        """The log odds of h given the visible side."""
+        sent = self.multiplied(v)
+        return F.linear(sent, self.weights.T, self.hidden_bias).to(self.weights.dtype)
+
+    def multiplied(self, v: Tensor) -> Tensor:
+        """What the weights multiply on the way up, a label included."""
+        return v if self.num_labels else self.sent(v)
+
+    def further_slopes(
+        self, v: Tensor, hidden: Tensor, share: Tensor
+    ) -> Sequence[tuple[Tensor, Tensor]]:
+        """Parameters beside weights and biases, and Σ share ∂F(v) of each."""
+        return ()
+
+    def field(self, h: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch visible"]:
+        """b + W h: what h sends to the visible side."""
+        return F.linear(h, self.weights, self.visible_bias).to(self.weights.dtype)
+
+    def joined(self, u: Tensor, labels: Tensor | None) -> Float[Tensor, "batch visible"]:
+        """The visible side: u, and its one-hot label where the layer has one."""
+        if labels is None:
+            return u
+        return torch.cat([u, F.one_hot(labels, self.num_labels).to(u)], 1)
+
+    def draw_visible(self, field: Tensor) -> Float[Tensor, "batch visible"]:
+        """A draw of the visible side given b + W h; the label by its largest log odds + Gumbel."""
+        units = self.draw_units(field[:, : self.num_units])
+        if not self.num_labels:
+            return units
+        odds = field[:, self.num_units :]
+        gumbel = -torch.empty_like(odds).exponential_().log_()
+        return self.joined(units, (odds + gumbel).argmax(1))
+
+    def free_energy_at(self, v: Tensor, activation: Tensor) -> Float[Tensor, " batch"]:
+        """F(v) where its activation is known already."""
+        energy = self.energy_of_units(v[..., : self.num_units])
+        if self.num_labels:
+            energy = energy - v[..., self.num_units :] @ self.visible_bias[self.num_units :]
+        return energy - softplus(activation).sum(-1)
+
+    def every_label(self) -> Tensor | None:
+        """0, 1, … of the label unit, or None where there is none."""
+        if not self.num_labels:
+            return None
+        return torch.arange(self.num_labels, device=self.weights.device)
+
+    def biases_of(self, labels: Tensor | None) -> Float[Tensor, "rows hidden"]:
+        """c + U_y, the biases of h that each label leaves; one row where there is no label."""
+        if labels is None:
+            return self.hidden_bias.unsqueeze(0)
+        return self.hidden_bias + self.weights[self.num_units :][labels]
+
+    def log_odds_of_labels(self, u: Float[Tensor, "batch units"]) -> Float[Tensor, "batch label"]:
+        """log p(y | u) up to a constant: d_y + Σⱼ softplus(cⱼ + (uᵀW)ⱼ + U_yj)."""
+        sent = F.linear(u, self.unit_weights.T, self.hidden_bias).unsqueeze(1)
+        return self.visible_bias[self.num_units :] + softplus(
+            sent + self.weights[self.num_units :]
+        ).sum(2)
+
+
+class BinaryLayer(Layer):
+    """Binary u: E(u, y, h) = −b·u − d_y − c·h − uᵀW h − U_y·h."""
+
+    has_transpose = True
+
+    @property
+    def base_bias(self) -> Float[Tensor, " units"]:
+        """The log odds of independent units with the mean of the data."""
+        return log_odds(self.unit_mean)
+
+    def log_base(self) -> Tensor:
+        """Σ softplus of the base rate's log odds."""
+        return softplus(self.base_bias.double()).sum()
+
+    def sent(self, u: Tensor) -> Tensor:
+        """u itself."""
+        return u
+
+    def draw_units(self, field: Tensor) -> Tensor:
+        """Each unit by itself."""
+        return bernoulli(field.sigmoid())
+
+    def mean_units(self, field: Tensor) -> Tensor:
+        """σ(b + W h)."""
+        return field.sigmoid()
+
+    def log_units(self, u: Tensor, field: Tensor) -> Tensor:
+        """Σ u · field − softplus(field)."""
+        return (u * field - softplus(field)).sum(-1)
+
+    def energy_of_units(self, u: Tensor) -> Tensor:
+        """−b·u."""
+        return -(u @ self.unit_bias).to(u.dtype)
+
+    def log_partition_exact(self, hidden_bias: Tensor) -> Tensor:
+        """Over the states of the smaller side."""
+        if len(hidden_bias) < self.num_units:
+            return log_sum_pairs(self.unit_weights.T, hidden_bias, self.unit_bias)
+        return log_sum_pairs(self.unit_weights, self.unit_bias, hidden_bias)
+
+
+class GaussianLayer(Layer):
+    """Real u: E(u, h) = Σ (u − b)²/2σ² − c·h − (u/σ²)ᵀW h, so that p(u | h) = N(b + W h, σ²).
+
+    σ, the deviation of each unit, is learnt with the rest.
+    """
+
+    def __init__(self, num_units: int, num_hidden: int) -> None:
+        super().__init__(num_units, num_hidden)
+        self.log_deviation = nn.Parameter(torch.zeros(num_units))
+
+    @property
+    def deviation(self) -> Float[Tensor, " units"]:
+        """σ."""
+        return self.log_deviation.exp().clamp_min(LEAST_DEVIATION)
+
+    @property
+    def smallest_side(self) -> int:
+        """That of h."""
+        return len(self.hidden_bias)
+
+    @property
+    def base_bias(self) -> Float[Tensor, " units"]:
+        """b: without h, the units are N(b, σ²)."""
+        return self.unit_bias
+
+    def log_base(self) -> Tensor:
+        """Σ log σ√2π."""
+        return (self.deviation.double().log() + 0.5 * math.log(2 * math.pi)).sum()
+
+    def sent(self, u: Tensor) -> Tensor:
+        """u/σ²."""
+        return u / self.deviation.square()
+
+    def further_slopes(
+        self, v: Tensor, hidden: Tensor, share: Tensor
+    ) -> Sequence[tuple[Tensor, Tensor]]:
+        """Of log σ: ∂F = −(u − b)²/σ² + 2 (u/σ²)(W h), where σ is above its least."""
+        pulled = 2 * self.sent(v) * (hidden @ self.weights.T)
+        slope = share @ (pulled - ((v - self.unit_bias) / self.deviation).square())
+        return ((self.log_deviation, slope * (self.deviation > LEAST_DEVIATION)),)
+
+    def draw_units(self, field: Tensor) -> Tensor:
+        """The mean and noise of deviation σ; carries no gradient."""
+        return (field + self.deviation * torch.randn_like(field)).detach()
+
+    def mean_units(self, field: Tensor) -> Tensor:
+        """b + W h."""
+        return field
+
+    def log_units(self, u: Tensor, field: Tensor) -> Tensor:
+        """Σ −(u − field)²/2σ² − log σ − ½ log 2π."""
+        constant = self.deviation.log() + 0.5 * math.log(2 * math.pi)
+        return -(0.5 * ((u - field) / self.deviation).square() + constant).sum(-1)
+
+    def energy_of_units(self, u: Tensor) -> Tensor:
+        """Σ (u − b)²/2σ²."""
+        return 0.5 * ((u - self.unit_bias) / self.deviation).square().sum(-1)
+
+    def log_partition_exact(self, hidden_bias: Tensor) -> Tensor:
+        """Over the states of h, each with the Gaussian integral over u."""
+        weights, bias = self.weights.detach().double(), self.unit_bias.detach().double()
+        deviation, offset = self.deviation.detach().double(), hidden_bias.detach().double()
+
+        def exponent(h: Tensor) -> Tensor:
+            pull = (h @ weights.T) / deviation
+            return h @ offset + (pull * (0.5 * pull + bias / deviation)).sum(1)
+
+        return self.log_base().detach() + log_sum(exponent, len(offset), device=offset.device)

@@ -1,0 +1,153 @@
+"""Contrastive divergence of two layers whose visible side may be real or carry a label."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.inference.gibbs import bernoulli
+from genus.objectives.enumeration import with_gradient
+
+__all__ = ["Contrasted", "LayerContrast", "Layered"]
+
+SLIDE = 0.01
+
+
+class Layered(Protocol):
+    """A visible side and binary hidden units, each side independent given the other."""
+
+    weights: nn.Parameter
+    visible_bias: nn.Parameter
+    hidden_bias: nn.Parameter
+
+    def joined(self, u: Tensor, labels: Tensor | None) -> Tensor:
+        """The visible side: units, and a one-hot label where there is one."""
+
+    def activation(self, v: Tensor) -> Tensor:
+        """The log odds of the hidden units given the visible side."""
+
+    def field(self, h: Tensor) -> Tensor:
+        """What the hidden units send to the visible side."""
+
+    def draw_visible(self, field: Tensor) -> Tensor:
+        """A draw of the visible side given what it is sent."""
+
+    def free_energy_at(self, v: Tensor, activation: Tensor) -> Tensor:
+        """F(v) where its activation is known already."""
+
+    def multiplied(self, v: Tensor) -> Tensor:
+        """What the weights multiply on the way up."""
+
+    def further_slopes(
+        self, v: Tensor, hidden: Tensor, share: Tensor
+    ) -> Sequence[tuple[Tensor, Tensor]]:
+        """Parameters beside weights and biases, and Σ share ∂F(v) of each."""
+
+
+class Contrasted(NamedTuple):
+    """The gap in free energy with its gradient, and the visible side of the chains."""
+
+    gap: Tensor
+    chains: Float[Tensor, "chains visible"]
+
+
+class LayerContrast(Remembers):
+    """Mean F of the data less mean F of Gibbs chains (Hinton 2002; Tieleman 2008).
+
+    The chains begin at the data, or go on from step to step. The label of a layer that has one
+    is part of what is learnt: the chains draw it with the units. In coordinates centred at μ
+    and λ, slow averages of what the weights multiply and of the hidden units over the data,
+    and carried back (Melchior, Fischer & Wiskott 2016), with ⟨·⟩ for data less chains:
+
+        ΔW = ⟨(v − μ)(h − λ)ᵀ⟩    Δb = ⟨v⟩ − ΔW λ    Δc = ⟨h⟩ − ΔWᵀμ
+
+    Args:
+        k: Gibbs steps.
+        num_chains: over all processes, of chains that persist; None begins them at the data.
+        centred: whether μ and λ follow the data; else they stay 0.
+
+    Raises:
+        ValueError: where k or num_chains is below 1.
+    """
+
+    def __init__(self, k: int = 1, num_chains: int | None = None, *, centred: bool = True) -> None:
+        for name, value in (("k", k), ("num_chains", num_chains)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.k, self.num_chains, self.centred = k, num_chains, centred
+        self.sharded = () if num_chains is None else ("chains",)
+
+    @torch.no_grad()
+    def start(self, model: Any, batch_size: int) -> None:
+        """Begins offsets and chains at what the biases alone would make of the units."""
+        hidden = model.hidden_bias.detach().sigmoid()
+        count = self.num_chains or 1
+        draws = model.draw_visible(model.visible_bias.expand(count, -1))
+        self.visible_offset = model.multiplied(draws).mean(0)
+        self.hidden_offset = hidden
+        if not self.centred:
+            self.visible_offset = torch.zeros_like(self.visible_offset)
+            self.hidden_offset = torch.zeros_like(hidden)
+        if self.num_chains is not None:
+            chains = bernoulli(model.activation(draws).sigmoid_())
+            self.chains = distributed.take_rows(chains)
+
+    @torch.no_grad()
+    def contrast(self, model: Layered, data: Float[Tensor, "batch visible"]) -> Contrasted:
+        """The gap for these data, and where the chains have come to."""
+        if self.num_chains is None:
+            first = model.activation(data)
+            hidden = bernoulli(first.sigmoid())
+        else:
+            hidden = self.chains
+        visible = model.draw_visible(model.field(hidden))
+        for _ in range(self.k - 1):
+            hidden = bernoulli(model.activation(visible).sigmoid_())
+            visible = model.draw_visible(model.field(hidden))
+        both = torch.cat([data, visible])
+        if self.num_chains is None:
+            activation = torch.cat([first, model.activation(visible)])
+        else:
+            activation = model.activation(both)
+            self.chains = bernoulli(activation[len(data) :].sigmoid())
+        return Contrasted(self._gap(model, both, len(data), activation), visible)
+
+    def _gap(self, model: Layered, both: Tensor, num_data: int, activation: Tensor) -> Tensor:
+        """Mean F of the first rows less mean F of the others; slides the offsets."""
+        energy = model.free_energy_at(both, activation)
+        hidden, visible = activation.sigmoid(), model.multiplied(both)
+        if self.centred:
+            averages = [visible[:num_data].mean(0), hidden[:num_data].mean(0)]
+            distributed.average(averages)
+            self.visible_offset = self.visible_offset.lerp(averages[0], SLIDE)
+            self.hidden_offset = self.hidden_offset.lerp(averages[1], SLIDE)
+        share = torch.full_like(energy, -1.0 / (len(both) - num_data))
+        share[:num_data] = 1.0 / num_data
+        centred = (hidden - self.hidden_offset) * share.unsqueeze(1)
+        weights = -((visible - self.visible_offset).T @ centred).to(energy.dtype)
+        slopes = (
+            (model.weights, weights),
+            (model.visible_bias, -(share @ visible) - weights @ self.hidden_offset),
+            (model.hidden_bias, -(share @ hidden) - self.visible_offset @ weights),
+            *model.further_slopes(both, hidden, share),
+        )
+        with torch.enable_grad():
+            return with_gradient(share @ energy, *slopes)
+
+    def __call__(self, model: Layered, batch: Batch) -> Info:
+        """The gap, which says little about the likelihood."""
+        data = model.joined(batch.x.flatten(1), batch.condition)
+        return {"loss": self.contrast(model, data).gap}
+
+    def state_dict(self) -> State:
+        """The offsets, and the chains that persist."""
+        state = {"visible_offset": self.visible_offset, "hidden_offset": self.hidden_offset}
+        return state if self.num_chains is None else {**state, "chains": self.chains}
+
+    def load_state_dict(self, state: State) -> None:
+        """Takes them up again."""
+        for name in self.state_dict():
+            setattr(self, name, state[name].to(getattr(self, name)))
