@@ -1,0 +1,336 @@
+"""Restricted Boltzmann machines, 784–500, batch 100: ours and others' in turn in one run.
+
+    python benchmarks/rbm.py [--only train|ais] [--rounds N] [--device cpu|cuda] [--json FILE]
+
+Training images a second by CD-1 and PCD-1 on binary MNIST, with the pseudo-likelihood that each
+reaches in the same number of epochs at the same learning rate (no momentum, no weight decay), and
+the rate that the five matrix products of a step allow alone. Then annealed importance sampling
+with 1,000 chains. scikit-learn is needed; learnergy and rbms take part where they are installed
+(``pip install learnergy rbms``), and a plain torch loop always does.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import logging
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import genus
+from genus.engine import Budget, Descend, Optimiser, Tensors, run
+from genus.engine.algorithm import Objective
+from genus.inference.annealing import annealed_importance, inverse_temperatures
+from genus.models import RBM
+from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
+
+VISIBLE, HIDDEN, BATCH, RATE = 784, 500, 100, 0.1
+CHAINS, TEMPERATURES = 1000, 14_500
+Parameters = tuple[Tensor, Tensor, Tensor]
+"""W (visible, hidden), b, c."""
+
+
+def seconds(function: Callable[[], object], device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    function()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def pseudo_likelihood(parameters: Parameters, x: Tensor) -> float:
+    """Mean over the data of Σᵢ log p(xᵢ | all others), every bit flipped in turn."""
+    weights, visible_bias, hidden_bias = (p.detach().double().cpu() for p in parameters)
+    total = torch.zeros(len(x), dtype=torch.float64)
+    x = x.double().cpu()
+    activation = x @ weights + hidden_bias
+    here = F.softplus(activation).sum(1)
+    for i in range(x.shape[1]):
+        change = 1 - 2 * x[:, i]
+        there = F.softplus(activation + change[:, None] * weights[i]).sum(1)
+        total += F.logsigmoid(here - there - change * visible_bias[i])
+    return float(total.mean())
+
+
+class Genus:
+    """This package: the engine, with its log of losses and centred gradients."""
+
+    def __init__(self, chains: str, precision: Literal["float32", "bf16"], device: str) -> None:
+        self.chains, self.precision, self.device = chains, precision, device
+
+    def train(self, x: Tensor, epochs: int) -> Parameters:
+        torch.manual_seed(0)
+        model = RBM(genus.Binary((VISIBLE,)), HIDDEN)
+        objective: Objective = ContrastiveDivergence(1)
+        if self.chains == "PCD":
+            objective = PersistentContrastiveDivergence(1, BATCH)
+        algorithm = Descend(objective, Optimiser("sgd", RATE, (0.0, 0.0)), batch_size=BATCH)
+        run(
+            model,
+            Tensors(x, model.space),
+            algorithm,
+            budget=Budget(epochs=epochs),
+            device=self.device,
+            precision=self.precision,
+        )
+        return model.weights, model.visible_bias, model.hidden_bias
+
+
+class PlainTorch:
+    """What one writes by hand: probabilities, ``torch.bernoulli``, two outer products."""
+
+    def __init__(self, chains: str, device: str) -> None:
+        self.chains, self.device = chains, device
+
+    @torch.no_grad()
+    def train(self, x: Tensor, epochs: int) -> Parameters:
+        torch.manual_seed(0)
+        x = x.to(self.device)
+        weights = 0.01 * torch.randn(VISIBLE, HIDDEN, device=self.device)
+        b, c = torch.zeros(VISIBLE, device=self.device), torch.zeros(HIDDEN, device=self.device)
+        chain = torch.bernoulli(torch.full((BATCH, HIDDEN), 0.5, device=self.device))
+        for _ in range(epochs):
+            order = torch.randperm(len(x), device=self.device)
+            for rows in order.split(BATCH):
+                v = x[rows]
+                h = torch.sigmoid(v @ weights + c)
+                if self.chains == "CD":
+                    chain = torch.bernoulli(h)
+                dreamt = torch.bernoulli(torch.sigmoid(chain @ weights.T + b))
+                after = torch.sigmoid(dreamt @ weights + c)
+                chain = torch.bernoulli(after)
+                weights += RATE / BATCH * (v.T @ h - dreamt.T @ after)
+                b += RATE * (v - dreamt).mean(0)
+                c += RATE * (h - after).mean(0)
+        return weights, b, c
+
+
+class ScikitLearn:
+    """``sklearn.neural_network.BernoulliRBM``: PCD with one chain for each row of a batch."""
+
+    def train(self, x: Tensor, epochs: int) -> Parameters:
+        from sklearn.neural_network import BernoulliRBM
+
+        model = BernoulliRBM(
+            HIDDEN, learning_rate=RATE, batch_size=BATCH, n_iter=epochs, random_state=0
+        )
+        model.fit(x.numpy())
+        found = (model.components_.T, model.intercept_visible_, model.intercept_hidden_)
+        weights, b, c = (torch.from_numpy(np.ascontiguousarray(part)) for part in found)
+        return weights, b, c
+
+
+class Learnergy:
+    """``learnergy.models.bernoulli.RBM``: CD-1."""
+
+    def __init__(self) -> None:
+        from learnergy.models import bernoulli
+
+        logging.disable(logging.CRITICAL)
+        self.make = bernoulli.RBM
+
+    def train(self, x: Tensor, epochs: int) -> Parameters:
+        torch.manual_seed(0)
+        model = self.make(VISIBLE, HIDDEN, steps=1, learning_rate=RATE)
+        rows = torch.utils.data.TensorDataset(x, torch.zeros(len(x)))
+        with contextlib.redirect_stdout(io.StringIO()):
+            model.fit(rows, batch_size=BATCH, epochs=epochs)
+        return model.W, model.a, model.b
+
+
+class Rbms:
+    """``rbms``: centred PCD (or CD), by the update of its own training loop."""
+
+    def __init__(self, chains: str, device: str) -> None:
+        from rbms.bernoulli_bernoulli.classes import BBRBM
+        from rbms.training.pcd import fit_batch_pcd
+
+        self.make, self.fit_batch = BBRBM, fit_batch_pcd
+        self.chains, self.device = chains, device
+
+    @torch.no_grad()
+    def train(self, x: Tensor, epochs: int) -> Parameters:
+        torch.manual_seed(0)
+        x = x.to(self.device)
+        weights = 0.01 * torch.randn(VISIBLE, HIDDEN, device=self.device)
+        biases = [torch.zeros(size, device=self.device) for size in (VISIBLE, HIDDEN)]
+        model = self.make(weights, *biases)
+        optimiser = torch.optim.SGD(model.parameters(), lr=RATE, maximize=True)
+        for p in model.parameters():
+            p.grad = torch.zeros_like(p)
+        ones = torch.ones(BATCH, device=self.device)
+        chains = model.init_chains(BATCH)
+        for _ in range(epochs):
+            for rows in torch.randperm(len(x), device=self.device).split(BATCH):
+                batch = (x[rows], ones[: len(rows)])
+                if self.chains == "CD":
+                    chains = model.init_chains(len(rows), weights=batch[1], start_v=batch[0])
+                optimiser.zero_grad(set_to_none=False)
+                chains, _ = self.fit_batch(batch, chains, model, gibbs_steps=1, beta=1.0)
+                optimiser.step()
+        return model.weight_matrix, model.vbias, model.hbias
+
+
+def contestants(device: str) -> Iterator[tuple[str, Any]]:
+    """Whoever can run here, by name."""
+    for chains in ("CD", "PCD"):
+        for precision in ("float32", "bf16"):
+            yield f"genus {chains} {precision}", Genus(chains, precision, device)
+        yield f"plain torch {chains}", PlainTorch(chains, device)
+        with _left_out("rbms"):
+            yield f"rbms {chains}", Rbms(chains, device)
+    if device == "cpu":
+        yield "scikit-learn PCD", ScikitLearn()
+        with _left_out("learnergy"):
+            yield "learnergy CD", Learnergy()
+
+
+@contextlib.contextmanager
+def _left_out(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        print(f"{name} is left out: {error}", file=sys.stderr)
+
+
+def products(device: str) -> Callable[[], None]:
+    """The five matrix products of a step of CD-1 or PCD-1, results written in place."""
+    v = (torch.rand(BATCH, VISIBLE, device=device) < 0.13).float()
+    h = (torch.rand(BATCH, HIDDEN, device=device) < 0.2).float()
+    weights = torch.randn(VISIBLE, HIDDEN, device=device)
+    up, down, outer = torch.empty_like(h), torch.empty_like(v), torch.empty_like(weights)
+
+    def five() -> None:
+        torch.mm(v, weights, out=up)
+        torch.mm(h, weights.T, out=down)
+        torch.mm(v, weights, out=up)
+        torch.mm(v.T, h, out=outer)
+        torch.mm(v.T, h, out=outer)
+
+    return five
+
+
+def training(device: str, rounds: int, num_images: int, epochs: int) -> dict[str, object]:
+    """Images a second, and what was learnt."""
+    data = genus.data.load("mnist", view="static")
+    x = data.materialise("train", num_images).flatten(1).float()
+    held_out = data.materialise("test", 1000).flatten(1).float()
+    entries = dict(contestants(device))
+    rates: dict[str, list[float]] = {"five products": [], **{name: [] for name in entries}}
+    learnt: dict[str, float] = {}
+    five, steps = products(device), num_images // BATCH
+    for round_ in range(rounds + 1):
+        took = seconds(lambda: [five() for _ in range(steps)], device)
+        rates["five products"].append(steps * BATCH / took)
+        for name, entry in entries.items():
+            found: list[Parameters] = []
+            count = epochs if round_ == 0 else 1
+            took = seconds(lambda: found.append(entry.train(x, count)), device)  # noqa: B023
+            rates[name].append(count * len(x) / took)
+            if round_ == 0:
+                learnt[name] = pseudo_likelihood(found[0], held_out)
+    rates = {name: values[1:] for name, values in rates.items()}
+    table: dict[str, object] = {}
+    for name, values in rates.items():
+        row: dict[str, object] = {"images_per_second": spread(values)}
+        if name in learnt:
+            row["pseudo_likelihood"] = round(learnt[name], 2)
+        for peer in ("five products", "scikit-learn PCD", "learnergy CD", "plain torch CD"):
+            if name.startswith("genus") and peer in rates:
+                pairs = zip(values, rates[peer], strict=True)
+                row[f"times {peer}"] = spread([a / b for a, b in pairs])
+                row[f"least against least, {peer}"] = max(values) / max(rates[peer])
+        table[name] = row
+    table["epochs behind the pseudo-likelihood"] = epochs
+    table["aim"] = (
+        "float32 at least 0.8 of the five products; bf16 at least 3 times scikit-learn and "
+        "4 times learnergy, at equal or better pseudo-likelihood"
+    )
+    return table
+
+
+def trained(device: str) -> nn.Module:
+    """A machine of data's own scale, for annealing."""
+    x = genus.data.load("mnist", view="static").materialise("train", 10_000).flatten(1).float()
+    torch.manual_seed(0)
+    model = RBM(genus.Binary((VISIBLE,)), HIDDEN)
+    model.set_visible_bias(x.mean(0))
+    return model.fit(x, epochs=5, device=device).to(device)
+
+
+def annealing(device: str, rounds: int, num_temperatures: int) -> dict[str, object]:
+    """Seconds of annealed importance sampling with 1,000 chains, at the same temperatures."""
+    model: Any = trained(device)
+    path = model._tempered()
+    betas = inverse_temperatures(num_temperatures)
+    runs: dict[str, Callable[[], object]] = {
+        "genus": lambda: annealed_importance(path, CHAINS, betas)
+    }
+    with _left_out("rbms"):
+        from rbms.bernoulli_bernoulli.classes import BBRBM
+        from rbms.partition_function.ais import compute_partition_function_ais
+
+        parts = (model.weights, model.visible_bias, model.hidden_bias)
+        theirs = BBRBM(*(part.detach().clone() for part in parts))
+        runs["rbms"] = torch.no_grad()(
+            lambda: compute_partition_function_ais(CHAINS, num_temperatures + 1, theirs)
+        )
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, function in runs.items():
+            taken[name].append(seconds(function, device))
+    table: dict[str, object] = {
+        "chains": CHAINS,
+        "temperatures": num_temperatures,
+        **{f"{name} seconds": spread(values) for name, values in taken.items()},
+    }
+    if "rbms" in taken:
+        pairs = zip(taken["rbms"], taken["genus"], strict=True)
+        table["times rbms"] = spread([a / b for a, b in pairs])
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--only", choices=["train", "ais"])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--epochs", type=int, default=5, help="behind the pseudo-likelihood")
+    parser.add_argument("--temperatures", type=int, default=TEMPERATURES)
+    chosen = parser.parse_args()
+    figures: dict[str, object] = {
+        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
+        + (f", {torch.cuda.get_device_name()}" if chosen.device == "cuda" else "")
+    }
+    if chosen.only in (None, "train"):
+        figures["training"] = training(chosen.device, chosen.rounds, chosen.images, chosen.epochs)
+        print(json.dumps(figures["training"], indent=2), flush=True)
+    if chosen.only in (None, "ais"):
+        rounds = 1 if chosen.temperatures >= TEMPERATURES else chosen.rounds
+        figures["annealing"] = annealing(chosen.device, rounds, chosen.temperatures)
+        print(json.dumps(figures["annealing"], indent=2), flush=True)
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
