@@ -99,9 +99,8 @@ def _likelihood(report: Report) -> dict[str, Any]:
         "bits_per_dim_sign": found.bits_per_dim.sign,
         "note": found.nats.note,
     }
-    if found.bracket is not None:
-        low, high = (figure.value for figure in found.bracket)
-        row |= {"log_likelihood_lower": low, "log_likelihood_upper": high}
+    for end, figure in zip(("lower", "upper"), found.bracket or (), strict=False):
+        row[f"log_likelihood_{end}"] = figure.value
     if found.reverse is not None:
         row["log_likelihood_reverse"] = found.reverse.value
         row["log_likelihood_reverse_standard_error"] = found.reverse.standard_error

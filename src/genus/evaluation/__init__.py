@@ -9,6 +9,7 @@ from genus.evaluation.completion import (
 )
 from genus.evaluation.effort import effort_curve
 from genus.evaluation.energy_distance import energy_distance
+from genus.evaluation.error_rate import error_rate, error_rate_floor
 from genus.evaluation.evaluate import PARTS, Effort, Report, chosen_parts, evaluate
 from genus.evaluation.feature_network import Features, choose_features
 from genus.evaluation.features import (
@@ -58,6 +59,8 @@ __all__ = [
     "density_kind",
     "effort_curve",
     "energy_distance",
+    "error_rate",
+    "error_rate_floor",
     "evaluate",
     "frechet_distance",
     "frechet_figure",

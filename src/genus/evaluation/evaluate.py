@@ -16,6 +16,7 @@ from genus.evaluation.completion import (
     completion_floor,
 )
 from genus.evaluation.effort import effort_curve
+from genus.evaluation.error_rate import error_rate, error_rate_floor
 from genus.evaluation.feature_network import choose_features
 from genus.evaluation.features import (
     neighbour_accuracy,
@@ -49,12 +50,13 @@ PARTS = (
     "reconstruction",
     "completion",
     "held_out",
+    "labels",
     "probe",
     "neighbours",
     "speed",
 )
 """What is measured of a model itself; its samples are measured by METRICS."""
-QUICK_PARTS = ("likelihood", "reconstruction", "completion", "probe", "speed")
+QUICK_PARTS = ("likelihood", "reconstruction", "completion", "labels", "probe", "speed")
 """What a comparison asks."""
 EFFORTS = (1, 10, 100, 1000)
 
@@ -114,6 +116,7 @@ class Report:
         slow_sampler, slow_speed: the model's full-length sampler where it has a shorter one.
         reconstruction, completion, probe: each beside its floor.
         held_out: log p(missing | observed) by mask, beside that of independent entries.
+        errors: of a model that tells labels apart, beside those of a constant answer.
         neighbours: as the probe, by a vote of the nearest codes.
         completed: what completion was judged on.
         parameters: how many numbers were learnt.
@@ -138,6 +141,8 @@ class Report:
     completion_floor: dict[str, Figure] | None = None
     held_out: dict[str, Figure] | None = None
     held_out_floor: dict[str, Figure] | None = None
+    errors: Figure | None = None
+    errors_floor: Figure | None = None
     probe: Figure | None = None
     probe_floor: Figure | None = None
     neighbours: Figure | None = None
@@ -185,6 +190,7 @@ def evaluate(
         "reconstruction": lambda: _judge_reconstructions(report, model, data),
         "completion": lambda: _judge_completions(report, model, data, spend, seed),
         "held_out": lambda: _judge_held_out(report, model, data, spend, seed),
+        "labels": lambda: _classify(report, model, data, seed),
         "probe": lambda: _probe(report, model, data),
         "neighbours": lambda: _vote(report, model, data),
     }
@@ -203,6 +209,7 @@ FIGURES = {
     "reconstruction_error": "reconstruction",
     "completion_error": "completion",
     "completion_log_likelihood": "held_out",
+    "error_rate": "labels",
     "accuracy": "probe",
     "neighbour_accuracy": "neighbours",
     "samples_per_second": "speed",
@@ -282,6 +289,12 @@ def _judge_reconstructions(report: Report, model: Model, data: Dataset) -> None:
     report.reconstruction = reconstruction_error(model, data)
     if report.reconstruction is not None:
         report.reconstruction_floor = reconstruction_floor(data)
+
+
+def _classify(report: Report, model: Model, data: Dataset, seed: int) -> None:
+    report.errors = error_rate(model, data, seed=seed)
+    if report.errors is not None:
+        report.errors_floor = error_rate_floor(data, seed=seed)
 
 
 def _probe(report: Report, model: Model, data: Dataset) -> None:

@@ -25,7 +25,16 @@ from genus.engine.counts import check_count
 from genus.engine.seeding import address
 from genus.evaluation.batches import Progress, row_batches
 from genus.evaluation.figure import Figure, Sign, mean_figure
-from genus.model import Bracketed, Density, Estimate, Estimated, Exact, LowerBound, Model
+from genus.model import (
+    AnnealedBound,
+    Bracketed,
+    Density,
+    Estimate,
+    Estimated,
+    Exact,
+    LowerBound,
+    Model,
+)
 from genus.spaces import Pixels
 
 __all__ = ["Kind", "Likelihood", "bits_per_dim", "conditions", "density_kind", "likelihood"]
@@ -35,6 +44,7 @@ Split = Literal["train", "valid", "test"]
 
 REVERSE = "with log Z by reverse annealing: the other side of a bracket if the chains mix"
 LOWER = "log Z by the mean log weight of reverse annealing, and 4 of its standard errors"
+ANNEALED = "a bound less log Z by annealing, which on average errs to make the figure too high"
 UPPER = "log Z by the mean log weight of annealing, and 4 of its standard errors"
 DEQUANTISED = (
     "density of the dequantised data in units of one level: bounds log p(levels) from below"
@@ -59,7 +69,8 @@ class Likelihood:
         bracket: a lower and an upper bound of ``nats``, by the mean log weights of both
             directions and 4 standard errors outwards (6 in 100,000 runs fall outside, if the
             chains that reverse begins with are draws of the model). Their standard errors are
-            those of annealing alone, as all three rest on the same data.
+            those of annealing alone, as all three rest on the same data. Of a bound whose log Z
+            is annealed, the lower end alone.
     """
 
     nats: Figure
@@ -68,7 +79,7 @@ class Likelihood:
     effort: int | None
     space: str
     reverse: Figure | None = None
-    bracket: tuple[Figure, Figure] | None = None
+    bracket: tuple[Figure, ...] | None = None
 
 
 def density_kind(model: Model) -> Kind:
@@ -97,7 +108,8 @@ def likelihood(
 
     An exact density gives its value and a bound the bound at this effort. An estimate comes
     with its standard error and, for a :class:`~genus.model.Bracketed` model, with its reverse
-    and a bracket; a warning is given where estimate and reverse are more than 5 nats apart.
+    and a bracket; a bound whose log Z is annealed with that error, its reverse and the lower end.
+    A warning is given where a figure and its reverse are more than 5 nats apart.
 
     Memory grows with ``batch_size``, not with ``n`` or ``effort``.
 
@@ -139,6 +151,9 @@ def _answers(
     """log p of each datum, with the error that all data share, and its reverse and bracket."""
     if isinstance(model, LowerBound):
         place = address(seed, "likelihood", start)
+        if isinstance(model, AnnealedBound):
+            both = model.bound_bracket(x, effort=effort, seed=place, condition=given)
+            return {"value": both.value, "reverse": both.reverse, "lower": both.lower}
         bound = model.lower_bound(x, effort=effort, seed=place, condition=given)
         return {"value": Estimated(bound, torch.zeros_like(bound))}
     if not isinstance(model, Estimate):
@@ -167,24 +182,26 @@ def _judged(
         mean = mean_figure(_checked(values) + data.log_volume, sign, note)
         return replace(mean, standard_error=_combine(mean.standard_error, errors[name]))
 
-    nats = figure("value", SIGNS[kind], DEQUANTISED if data.log_volume else "")
+    exactly = kind == "exact" or (kind == "lower bound" and errors["value"] == 0)
+    annealed = isinstance(model, AnnealedBound) and not exactly
+    notes = (DEQUANTISED if data.log_volume else "", ANNEALED if annealed else "")
+    nats = figure("value", SIGNS[kind], "; ".join(filter(None, notes)))
     spent = None
     if kind != "exact" and isinstance(model, LowerBound | Estimate):
         spent = effort or model.effort
     bits = bits_per_dim(nats, data.space.num_dimensions)
     found = Likelihood(nats, bits, kind, spent, describe_space(data))
-    if kind == "exact" or "reverse" not in answers:
+    if exactly or "reverse" not in answers:
         return found
 
     def end(name: str, sign: Sign, note: str, outwards: float) -> Figure:
         mean, error = figure(name, sign, note), errors[name]
         return replace(mean, value=mean.value + outwards * error, standard_error=error)
 
-    return replace(
-        found,
-        reverse=figure("reverse", "~", REVERSE),
-        bracket=(end("lower", ">=", LOWER, -MARGIN), end("upper", "<=", UPPER, MARGIN)),
-    )
+    bracket = (end("lower", ">=", LOWER, -MARGIN),)
+    if "upper" in answers:
+        bracket = (*bracket, end("upper", "<=", UPPER, MARGIN))
+    return replace(found, reverse=figure("reverse", "~", REVERSE), bracket=bracket)
 
 
 def _checked(values: Tensor) -> Tensor:

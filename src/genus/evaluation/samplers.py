@@ -13,7 +13,12 @@ from genus.data import Dataset
 from genus.evaluation.speed import network_evaluations
 from genus.model import Model
 from genus.models.autoregressive import MADE, PixelCNN
-from genus.models.boltzmann import RBM, BoltzmannMachine, HiddenBoltzmannMachine
+from genus.models.boltzmann import (
+    RBM,
+    BoltzmannMachine,
+    DeepBeliefNetwork,
+    HiddenBoltzmannMachine,
+)
 from genus.models.diffusion import Diffusion
 
 __all__ = ["Draw", "Sampler", "full_sampler_of", "given_labels", "sampler_of"]
@@ -83,8 +88,10 @@ def _one_for_each_entry(model: Model, action: Callable[[], object]) -> int:
 @evaluations.register(RBM)
 @evaluations.register(BoltzmannMachine)
 @evaluations.register(HiddenBoltzmannMachine)
+@evaluations.register(DeepBeliefNetwork)
 def _one_for_each_gibbs_step(
-    model: RBM | BoltzmannMachine | HiddenBoltzmannMachine, action: Callable[[], object]
+    model: RBM | BoltzmannMachine | HiddenBoltzmannMachine | DeepBeliefNetwork,
+    action: Callable[[], object],
 ) -> int:
     return model.num_steps
 

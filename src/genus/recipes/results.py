@@ -48,6 +48,7 @@ def metrics_of(report: Report) -> dict[str, Figure]:
         found[f"completion_error, {mask}"] = figure
     for mask, figure in (report.held_out or {}).items():
         found[f"completion_log_likelihood, {mask}"] = figure
+    found["error_rate"] = report.errors
     found["accuracy"] = report.probe
     found["neighbour_accuracy"] = report.neighbours
     if report.speed is not None:
@@ -77,6 +78,7 @@ def baselines_of(report: Report) -> dict[str, Figure]:
     """What an answer scores that ignores the question: a model should do better."""
     baselines: dict[str, Figure | None] = {
         "reconstruction_error": report.reconstruction_floor,
+        "error_rate": report.errors_floor,
         "accuracy": report.probe_floor,
         "neighbour_accuracy": report.neighbours_floor,
     }
