@@ -8,6 +8,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -107,3 +108,39 @@ def test_other_models_and_binary_rows(rows):
 def test_errors_say_what_to_do(estimator, said, rows):
     with pytest.raises(ValueError, match=said):
         estimator.fit(rows)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_model_is_of_the_kind_of_its_rows(rows, kind):
+    fitted = GenusTransformer("PPCA", settings={"num_components": 2}).fit(rows.astype(kind))
+    codes = fitted.transform(rows.astype(kind))
+    assert codes.dtype == kind
+    assert fitted.transform(rows).dtype == kind
+    assert fitted.inverse_transform(codes).shape == rows.shape
+
+
+def test_a_machine_begins_at_the_base_rates():
+    x = (np.random.default_rng(0).random((200, 6)) < [0.1, 0.2, 0.5, 0.6, 0.8, 0.9]).astype(float)
+    fitted = GenusTransformer("RBM", space="binary", settings={"num_hidden": 2}, epochs=1).fit(x)
+    rates = x.mean(0)
+    assert np.allclose(fitted.model_.base_bias.numpy(), np.log(rates / (1 - rates)))
+
+
+@pytest.mark.slow
+def test_features_of_a_machine_beat_raw_pixels_with_1000_labels():
+    """Digits, 5,000 without labels; seen: 0.84 against 0.80 on 2,000 test images, s.e. 0.01."""
+    from genus import data
+
+    digits = data.load("mnist", view="static")
+    x = digits.materialise("train", 5000).flatten(1).float().numpy()
+    test = digits.materialise("test", 2000).flatten(1).float().numpy()
+    labels, truth = (part.labels.numpy() for part in (digits.parts.train, digits.parts.test))
+    machine = GenusTransformer("RBM", space="binary", settings={"num_hidden": 300}, epochs=5)
+    features = FrozenEstimator(machine.fit(x))
+    scores = [
+        make_pipeline(*steps, LogisticRegression(C=c, max_iter=300))
+        .fit(x[:1000], labels[:1000])
+        .score(test, truth[:2000])
+        for steps, c in (((features,), 1.0), ((), 0.1), ((), 1.0))
+    ]
+    assert scores[0] > max(scores[1:]) + 0.02

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,11 +28,22 @@ from genus.spaces import Binary, Real, Space
 __all__ = ["GenusDensity", "GenusTransformer"]
 
 CPU = torch.device("cpu")
+KINDS = (np.float64, np.float32)
 SpaceName = Literal["real", "binary"]
+
+
+@runtime_checkable
+class _Based(Protocol):
+    """A model that begins at the base rates of its data."""
+
+    def set_visible_bias(self, mean: Tensor) -> None:
+        """Takes the mean of the training data."""
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
     """What both adapters share: rows of numbers in, a model of this package inside.
+
+    Rows of float32 make a model of float32, which is about twice as fast; all others float64.
 
     Args:
         model: name of a model class, such as "PPCA", "MADE" or "RBM".
@@ -59,11 +70,15 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learns from the rows of ``X``; ``y`` is ignored."""
-        rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=2, ensure_min_features=2)
+        rows = validate_data(self, X, dtype=KINDS, ensure_min_samples=2, ensure_min_features=2)
         with seeded(self.seed, CPU):
-            made = self._make(_space(self.space, rows.shape[1]), len(rows)).double()
+            made = self._make(_space(self.space, rows.shape[1]), len(rows))
+        made = made.double() if rows.dtype == np.float64 else made.float()
         self._check_model(made)
-        self.model_: Any = made.fit(rows.copy(), epochs=self.epochs, seed=self.seed, device="cpu")
+        data = torch.from_numpy(rows.copy())
+        if isinstance(made, _Based):
+            made.set_visible_bias(made.space.check(data).mean(0))
+        self.model_: Any = made.fit(data, epochs=self.epochs, seed=self.seed, device="cpu")
         return self
 
     def _make(self, space: Space, num_rows: int) -> Model:
@@ -81,7 +96,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _rows(self, X: Any) -> Tensor:
         check_is_fitted(self, "model_")
-        return torch.from_numpy(validate_data(self, X, dtype=np.float64, reset=False).copy())
+        rows = validate_data(self, X, dtype=KINDS, reset=False)
+        return torch.from_numpy(rows.copy()).to(self.model_.example.dtype)
 
 
 class GenusTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):  # type: ignore[misc]
@@ -101,12 +117,12 @@ class GenusTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estim
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The mean row that every code explains."""
         check_is_fitted(self, "model_")
-        codes = torch.from_numpy(np.asarray(X, dtype=np.float64))
+        codes = torch.from_numpy(np.asarray(X, dtype=np.float64)).to(self.model_.example.dtype)
         return self.model_.decode(codes).flatten(1).numpy()
 
     @property
     def _n_features_out(self) -> int:
-        probe = torch.zeros(1, self.n_features_in_, dtype=torch.float64)
+        probe = torch.zeros(1, self.n_features_in_, dtype=self.model_.example.dtype)
         with torch.no_grad():
             return int(self.model_.encode(probe).flatten(1).shape[1])
 
