@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
-from genus.inference.gibbs import bernoulli
+from genus.objectives.sparsity import Sparsity
 
 __all__ = ["Bipartite", "ContrastiveDivergence", "PersistentContrastiveDivergence"]
 
@@ -20,18 +20,51 @@ NUM_WATCHED = 16
 SLIDE = 0.01
 
 
+class Side(Protocol):
+    """The units of one side, independent given their field.
+
+    Attributes:
+        log_variance: of Gaussian units that learn it, else None.
+    """
+
+    log_variance: nn.Parameter | None
+
+    def statistic(self, x: Tensor) -> Tensor:
+        """What the other side sees of them."""
+
+    def mean(self, field: Tensor) -> Tensor:
+        """E[x | field]."""
+
+    def drawn(self, field: Tensor, *, inplace: bool = False) -> tuple[Tensor, Tensor]:
+        """Draws and means; ``inplace`` may overwrite the field."""
+
+    def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
+        """Draws; ``inplace`` may overwrite the field."""
+
+
 class Bipartite(Protocol):
-    """Visible and hidden binary units, each side independent given the other."""
+    """Visible and hidden units, each side independent given the other."""
 
     weights: nn.Parameter
     visible_bias: nn.Parameter
     hidden_bias: nn.Parameter
 
+    @property
+    def visible_units(self) -> Side:
+        """The kind of the visible units."""
+
+    @property
+    def hidden_units(self) -> Side:
+        """The kind of the hidden units."""
+
+    def states(self, x: Tensor) -> Tensor:
+        """Data as visible units, ``(batch, visible)``."""
+
     def activation(self, v: Tensor) -> Tensor:
-        """The log odds of the hidden units given the visible ones, ``(batch, hidden)``."""
+        """The field of the hidden units given the visible ones, ``(batch, hidden)``."""
 
     def field(self, h: Tensor) -> Tensor:
-        """The log odds of the visible units given the hidden ones, ``(batch, visible)``."""
+        """The field of the visible units given the hidden ones, ``(batch, visible)``."""
 
     def free_energy_at(self, v: Tensor, activation: Tensor) -> Tensor:
         """F(v) where its activation is known already, ``(batch,)``."""
@@ -50,49 +83,73 @@ class Contrast(Remembers):
 
         ΔW = ⟨(v − μ)(h − λ)ᵀ⟩    Δb = ⟨v⟩ − ΔW λ    Δc = ⟨h⟩ − ΔWᵀμ,
 
-    which is zero where the plain gradient is.
+    which is zero where the plain gradient is. For other than binary visible units v stands for
+    their statistic s(v), and h for its mean given v. The logarithm of a learnt variance σ² keeps
+    its plain gradient, for which ΔW is used again:
+
+        Δ log σᵢ² = ½ ⟨(vᵢ − bᵢ)² / σᵢ²⟩ − Σⱼ Wᵢⱼ ⟨s(v)ᵢ hⱼ⟩
     """
 
-    def __init__(self, k: int, centred: bool) -> None:
+    def __init__(self, k: int, centred: bool, sparsity: Sparsity | None = None) -> None:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         self.k = k
         self.centred = centred
+        self.sparsity = sparsity
 
+    @torch.no_grad()
     def start(self, model: Any, batch_size: int) -> None:
         """Begins the offsets at what the biases alone would make of the units."""
-        self.visible_offset = model.visible_bias.detach().sigmoid()
-        self.hidden_offset = model.hidden_bias.detach().sigmoid()
+        units = model.visible_units
+        self.visible_offset = units.statistic(units.mean(model.visible_bias)).clone()
+        self.hidden_offset = model.hidden_units.mean(model.hidden_bias).clone()
+        self.hidden_rate = self.hidden_offset.clone()
         if not self.centred:
             self.visible_offset.zero_()
             self.hidden_offset.zero_()
 
     def gap(self, model: Bipartite, both: Tensor, num_data: int, activation: Tensor) -> Tensor:
         """Mean F of the first ``num_data`` rows less mean F of the others; slides the offsets."""
+        parameters = [model.weights, model.visible_bias, model.hidden_bias]
+        width, spread = model.visible_units.log_variance, None
         with torch.no_grad():
             energy = model.free_energy_at(both, activation)
             value = energy[:num_data].mean() - energy[num_data:].mean()
-            hidden = activation.sigmoid()
-            if self.centred:
-                averages = [both[:num_data].mean(0), hidden[:num_data].mean(0)]
+            hidden = model.hidden_units.mean(activation)
+            visible = model.visible_units.statistic(both)
+            if self.centred or self.sparsity:
+                averages = [visible[:num_data].mean(0), hidden[:num_data].mean(0)]
                 distributed.average(averages)
+            if self.centred:
                 self.visible_offset = self.visible_offset.lerp(averages[0], SLIDE)
                 self.hidden_offset = self.hidden_offset.lerp(averages[1], SLIDE)
             share = torch.full_like(energy, -1.0 / (len(both) - num_data))
             share[:num_data] = 1.0 / num_data
+            if width is not None:
+                squares = (both - model.visible_bias).square() * (-width).exp()
+                spread, parameters = 0.5 * share @ squares, [*parameters, width]
+            if self.sparsity:
+                hidden = self._sparser(hidden, averages[1], num_data)
         offsets = (self.visible_offset, self.hidden_offset)
-        parameters = (model.weights, model.visible_bias, model.hidden_bias)
-        gap: Tensor = _Gap.apply(value, both, hidden, share, *offsets, *parameters)
+        gap: Tensor = _Gap.apply(value, visible, hidden, share, *offsets, spread, *parameters)
         return gap
 
+    def _sparser(self, hidden: Tensor, average: Tensor, num_data: int) -> Tensor:
+        """Means of the hidden units as they would be if their input had the gradient it shall."""
+        assert self.sparsity is not None
+        self.hidden_rate = average.lerp(self.hidden_rate, self.sparsity.decay)
+        excess = self.sparsity.cost * (self.hidden_rate - self.sparsity.target)
+        return torch.cat([hidden[:num_data] - excess, hidden[num_data:]])
+
     def state_dict(self) -> State:
-        """The offsets."""
-        return {"visible_offset": self.visible_offset, "hidden_offset": self.hidden_offset}
+        """The offsets, and the averages that sparsity needs."""
+        state = {"visible_offset": self.visible_offset, "hidden_offset": self.hidden_offset}
+        return {**state, "hidden_rate": self.hidden_rate} if self.sparsity else state
 
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
-        self.visible_offset = state["visible_offset"].to(self.visible_offset)
-        self.hidden_offset = state["hidden_offset"].to(self.hidden_offset)
+        for name in ("visible_offset", "hidden_offset", *["hidden_rate"] * bool(self.sparsity)):
+            setattr(self, name, state[name].to(getattr(self, name)))
 
 
 class _Gap(torch.autograd.Function):
@@ -107,22 +164,30 @@ class _Gap(torch.autograd.Function):
         share: Float[Tensor, " rows"],
         visible_offset: Tensor,
         hidden_offset: Tensor,
+        spread: Float[Tensor, " visible"] | None,
         *parameters: Tensor,
     ) -> Tensor:
         """Passes the value on and keeps the two sides and each row's share in the contrast."""
-        ctx.save_for_backward(visible, hidden, share, visible_offset, hidden_offset)
+        kept = (visible, hidden, share, visible_offset, hidden_offset)
+        ctx.save_for_backward(*kept, *(() if spread is None else (spread, parameters[0])))
         return value.clone()
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """−ΔW, −Δb and −Δc times the gradient from above."""
-        visible, hidden, share, visible_offset, hidden_offset = ctx.saved_tensors
+        """−ΔW, −Δb and −Δc times the gradient from above, and −Δ log σ² where it is learnt."""
+        visible, hidden, share, visible_offset, hidden_offset, *learnt = ctx.saved_tensors
         share = share * -outputs[0]
         centred = (hidden - hidden_offset).mul_(share.unsqueeze(1))
         weights = (visible - visible_offset).T @ centred
-        visible_bias = share @ visible - weights @ hidden_offset
-        hidden_bias = share @ hidden - visible_offset @ weights
-        return (*[None] * 6, weights, visible_bias, hidden_bias)
+        seen, caused = share @ visible, share @ hidden
+        visible_bias = seen - weights @ hidden_offset
+        hidden_bias = caused - visible_offset @ weights
+        gradients = (weights, visible_bias, hidden_bias)
+        if not learnt:
+            return (*[None] * 7, *gradients)
+        spread, W = learnt
+        product = (W * weights).sum(1) + seen * (W @ hidden_offset) + visible_offset * (W @ caused)
+        return (*[None] * 7, *gradients, -outputs[0] * spread - product)
 
 
 class ContrastiveDivergence(Contrast):
@@ -135,25 +200,29 @@ class ContrastiveDivergence(Contrast):
     Args:
         k: Gibbs steps.
         centred: take the gradient in centred coordinates, see :class:`Contrast`.
+        sparsity: of the hidden units, where they shall have it.
 
     Raises:
         ValueError: where k is below 1.
     """
 
-    def __init__(self, k: int = 1, *, centred: bool = True) -> None:
-        super().__init__(k, centred)
+    def __init__(
+        self, k: int = 1, *, centred: bool = True, sparsity: Sparsity | None = None
+    ) -> None:
+        super().__init__(k, centred, sparsity)
 
     def __call__(self, model: Bipartite, batch: Batch) -> Info:
         """The gap, with the chains held fixed."""
-        data = batch.x.flatten(1)
+        data = model.states(batch.x)
+        seen, caused = model.visible_units, model.hidden_units
         with torch.no_grad():
             positive = model.activation(data)
-            mean = model.field(bernoulli(positive.sigmoid())).sigmoid_()
+            visible, mean = seen.drawn(model.field(caused.draw(positive)), inplace=True)
             reconstruction = (mean - data).square_().mean()
-            visible = bernoulli(mean)
             activation = model.activation(visible)
             for _ in range(self.k - 1):
-                visible = bernoulli(model.field(bernoulli(activation.sigmoid_())).sigmoid_())
+                hidden = caused.draw(activation, inplace=True)
+                visible = seen.draw(model.field(hidden), inplace=True)
                 activation = model.activation(visible)
             both, activation = torch.cat([data, visible]), torch.cat([positive, activation])
         loss = self.gap(model, both, len(data), activation)
@@ -172,6 +241,7 @@ class PersistentContrastiveDivergence(Contrast):
         k: Gibbs steps between two steps of learning.
         num_chains: over all processes.
         centred: take the gradient in centred coordinates, see :class:`Contrast`.
+        sparsity: of the hidden units, where they shall have it.
 
     Raises:
         ValueError: where k or num_chains is below 1.
@@ -179,8 +249,15 @@ class PersistentContrastiveDivergence(Contrast):
 
     sharded = ("chains",)
 
-    def __init__(self, k: int = 1, num_chains: int = 100, *, centred: bool = True) -> None:
-        super().__init__(k, centred)
+    def __init__(
+        self,
+        k: int = 1,
+        num_chains: int = 100,
+        *,
+        centred: bool = True,
+        sparsity: Sparsity | None = None,
+    ) -> None:
+        super().__init__(k, centred, sparsity)
         if num_chains < 1:
             raise ValueError(f"num_chains must be at least 1, got {num_chains}")
         self.num_chains = num_chains
@@ -189,25 +266,25 @@ class PersistentContrastiveDivergence(Contrast):
     def start(self, model: Any, batch_size: int) -> None:
         """Begins every chain with hidden units from p(h | v), for v drawn from the biases."""
         super().start(model, batch_size)
-        bias = model.visible_bias
-        visible = bernoulli(bias.sigmoid().expand(self.num_chains, -1))
-        hidden = bernoulli(model.activation(visible).sigmoid_())
+        visible = model.visible_units.draw(model.visible_bias.expand(self.num_chains, -1))
+        hidden = model.hidden_units.draw(model.activation(visible), inplace=True)
         self.chains = distributed.take_rows(hidden)
 
     def __call__(self, model: Bipartite, batch: Batch) -> Info:
         """The gap, with the chains held fixed after k steps."""
-        data = batch.x.flatten(1)
+        data = model.states(batch.x)
         n = len(data)
+        seen, caused = model.visible_units, model.hidden_units
         with torch.no_grad():
-            visible = bernoulli(model.field(self.chains).sigmoid_())
+            visible = seen.draw(model.field(self.chains), inplace=True)
             for _ in range(self.k - 1):
-                hidden = bernoulli(model.activation(visible).sigmoid_())
-                visible = bernoulli(model.field(hidden).sigmoid_())
+                hidden = caused.draw(model.activation(visible), inplace=True)
+                visible = seen.draw(model.field(hidden), inplace=True)
             both = torch.cat([data, visible])
             activation = model.activation(both)
-            self.chains = bernoulli(activation[n:].sigmoid())
+            self.chains = caused.draw(activation[n:])
             watched = data[:NUM_WATCHED]
-            mean = model.field(bernoulli(activation[: len(watched)].sigmoid())).sigmoid_()
+            mean = seen.mean(model.field(caused.draw(activation[: len(watched)])))
             reconstruction = (mean - watched).square_().mean()
         return {"loss": self.gap(model, both, n, activation), "reconstruction": reconstruction}
 

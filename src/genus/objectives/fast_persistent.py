@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from genus.engine import Batch, Info, State, distributed
-from genus.inference.gibbs import bernoulli
 from genus.objectives.contrastive import Bipartite, Contrast
+from genus.objectives.sparsity import Sparsity
 
 __all__ = ["FastPersistentContrastiveDivergence"]
 
@@ -31,6 +31,7 @@ class FastPersistentContrastiveDivergence(Contrast):
         decay: of φ at each step, 0 to 1; the paper's is 19/20.
         centred: take the gradient of θ in centred coordinates, see
             :class:`~genus.objectives.contrastive.Contrast`.
+        sparsity: of the hidden units, where they shall have it.
 
     Raises:
         ValueError: where an argument is out of its range.
@@ -46,8 +47,9 @@ class FastPersistentContrastiveDivergence(Contrast):
         fast_rate: float = 0.05,
         decay: float = 0.95,
         centred: bool = True,
+        sparsity: Sparsity | None = None,
     ) -> None:
-        super().__init__(k, centred)
+        super().__init__(k, centred, sparsity)
         if num_chains < 1:
             raise ValueError(f"num_chains must be at least 1, got {num_chains}")
         if not fast_rate >= 0:
@@ -62,8 +64,8 @@ class FastPersistentContrastiveDivergence(Contrast):
     def start(self, model: Any, batch_size: int) -> None:
         """Begins every chain with visible units drawn from the biases, and φ at 0."""
         super().start(model, batch_size)
-        odds = model.visible_bias.detach().sigmoid()
-        self.chains = distributed.take_rows(bernoulli(odds.expand(self.num_chains, -1)))
+        visible = model.visible_units.draw(model.visible_bias.expand(self.num_chains, -1))
+        self.chains = distributed.take_rows(visible)
         self.fast_weights = torch.zeros_like(model.weights)
         self.fast_visible_bias = torch.zeros_like(model.visible_bias)
         self.fast_hidden_bias = torch.zeros_like(model.hidden_bias)
@@ -75,15 +77,16 @@ class FastPersistentContrastiveDivergence(Contrast):
         hidden_bias = model.hidden_bias + self.fast_hidden_bias
         visible = self.chains
         for _ in range(self.k):
-            hidden = bernoulli(torch.addmm(hidden_bias, visible, weights).to(visible).sigmoid_())
+            statistic = model.visible_units.statistic(visible)
+            activation = torch.addmm(hidden_bias, statistic, weights).to(visible)
+            hidden = model.hidden_units.draw(activation, inplace=True)
             field = torch.addmm(visible_bias, hidden, weights.T).to(visible)
-            visible = bernoulli(field.sigmoid_())
+            visible = model.visible_units.draw(field, inplace=True)
         return visible
 
-    def _follow(self, data: Tensor, hidden: Tensor) -> None:
-        """φ takes the contrast of data and chains, and fades."""
-        n = len(data)
-        chains, seen = self.chains, hidden[:n]
+    def _follow(self, visible: Tensor, hidden: Tensor, n: int) -> None:
+        """φ takes the contrast of n data and the chains, and fades."""
+        data, chains, seen = visible[:n], visible[n:], hidden[:n]
         weights = data.T @ seen / n - chains.T @ hidden[n:] / len(chains)
         visible_bias = data.mean(0) - chains.mean(0)
         hidden_bias = seen.mean(0) - hidden[n:].mean(0)
@@ -94,12 +97,13 @@ class FastPersistentContrastiveDivergence(Contrast):
 
     def __call__(self, model: Bipartite, batch: Batch) -> Info:
         """The gap, with the chains held fixed after k steps; ``fast_norm`` is that of φ's W."""
-        data = batch.x.flatten(1)
+        data = model.states(batch.x)
         with torch.no_grad():
             self.chains = self._walk(model)
             both = torch.cat([data, self.chains])
             activation = model.activation(both)
-            self._follow(data, activation.sigmoid())
+            statistic = model.visible_units.statistic(both)
+            self._follow(statistic, model.hidden_units.mean(activation), len(data))
         loss: Tensor = self.gap(model, both, len(data), activation)
         return {"loss": loss, "fast_norm": self.fast_weights.norm()}
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from genus.engine import Batch, Info, State, distributed
-from genus.inference.gibbs import bernoulli
 from genus.inference.tempering import Ladder, temper
 from genus.objectives.contrastive import Bipartite, Contrast
+from genus.objectives.sparsity import Sparsity
 
 __all__ = ["TemperedContrastiveDivergence"]
 
@@ -37,6 +37,7 @@ class TemperedContrastiveDivergence(Contrast):
         num_chains: over all processes.
         centred: take the gradient in centred coordinates, see
             :class:`~genus.objectives.contrastive.Contrast`.
+        sparsity: of the hidden units, where they shall have it.
 
     Raises:
         ValueError: where an argument is below its least value.
@@ -51,8 +52,9 @@ class TemperedContrastiveDivergence(Contrast):
         num_chains: int = 100,
         *,
         centred: bool = True,
+        sparsity: Sparsity | None = None,
     ) -> None:
-        super().__init__(k, centred)
+        super().__init__(k, centred, sparsity)
         for name, value, least in (
             ("num_temperatures", num_temperatures, 2),
             ("num_chains", num_chains, 1),
@@ -66,14 +68,14 @@ class TemperedContrastiveDivergence(Contrast):
     def start(self, model: Any, batch_size: int) -> None:
         """Begins every state of every chain with units drawn from the visible biases."""
         super().start(model, batch_size)
-        odds = model.visible_bias.detach().sigmoid()
-        units = bernoulli(odds.expand(self.num_chains, len(self.betas), -1))
+        bias = model.visible_bias
+        units = model.visible_units.draw(bias.expand(self.num_chains, len(self.betas), -1))
         self.chains = distributed.take_rows(units)
-        self.swap_rates = odds.new_full((len(self.betas) - 1,), torch.nan)
+        self.swap_rates = bias.new_full((len(self.betas) - 1,), torch.nan)
 
     def __call__(self, model: Temperable, batch: Batch) -> Info:
         """The gap, with the chains held fixed after k steps."""
-        data = batch.x.flatten(1)
+        data = model.states(batch.x)
         with torch.no_grad():
             self.chains, rates = temper(model._tempered(), self.chains, self.betas, self.k)
             slowly = self.swap_rates.lerp(rates.to(self.swap_rates), SLIDE)

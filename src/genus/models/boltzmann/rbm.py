@@ -1,12 +1,9 @@
-"""The restricted Boltzmann machine over binary units (Smolensky 1986; Hinton 2002)."""
-
-import math
+"""The restricted Boltzmann machine (Smolensky 1986; Hinton 2002; Welling et al. 2004)."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genus.distributions.odds import log_odds, mean_rate
 from genus.engine import Algorithm, Budget, Descend, Optimiser
 from genus.engine.seeding import address, seeded
 from genus.inference.annealing import (
@@ -17,32 +14,47 @@ from genus.inference.annealing import (
     reverse_annealed_importance,
     reverse_ratio,
 )
-from genus.inference.enumerate import MOST_UNITS, log_sum_pairs
-from genus.inference.gibbs import bernoulli
 from genus.model import Bracket, Bracketed, Conditional, Encodes, Energy, Estimated, Predicts
-from genus.models.boltzmann.clamped import Clamped
-from genus.models.boltzmann.tempered import Tempered, softplus
+from genus.models.boltzmann import sums
+from genus.models.boltzmann.clamped import annealed_partition, holding
+from genus.models.boltzmann.gaussian_units import Gaussian
+from genus.models.boltzmann.rectified_units import Rectified
+from genus.models.boltzmann.tempered import Tempered
+from genus.models.boltzmann.unit_kinds import Kind, hidden_units, visible_units
 from genus.objectives.contrastive import PersistentContrastiveDivergence
-from genus.spaces import Binary
+from genus.objectives.score_matching import Score
+from genus.spaces import Space
 
 __all__ = ["RBM"]
 
 SMALL = 16
+MOST_UNITS = 25
 CLAMPED_CHAINS = 10
 MOST_CHAINS = 1000
 
 
 class RBM(Energy, Bracketed, Encodes, Predicts):
-    """Binary visible units v and binary hidden units h, joined only across.
+    """Visible units v and hidden units h, joined only across.
 
-        p(v, h) = exp(−E(v, h)) / Z        E(v, h) = −b·v − c·h − vᵀW h
-        p(v)    = exp(−F(v)) / Z           F(v) = −b·v − Σⱼ softplus(cⱼ + (vᵀW)ⱼ)
+        p(v, h) = exp(−E(v, h)) / Z        E(v, h) = E(v) + E(h) − s(v)ᵀ W h
+        p(v)    = exp(−F(v)) / Z           F(v) = E(v) − Σⱼ Aⱼ(c + s(v) W)
 
-    Given one side, the units of the other are independent: p(hⱼ = 1 | v) = σ(cⱼ + (vᵀW)ⱼ) and
-    p(vᵢ = 1 | h) = σ(bᵢ + (W h)ᵢ).
+    Given one side, the units of the other are independent: p(h | v) has the field
+    a = c + s(v) W, and p(v | h) the field b + W h. The kinds of units are
 
-    ``log_prob`` is −F(v) − log Z. Where the smaller side has at most 16 units, log Z is summed
-    exactly and the standard error is 0; else it is estimated by annealed importance sampling
+    * binary: E = −b·v, s(v) = v, A(a) = log(1 + eᵃ), mean σ(a);
+    * Gaussian: E = Σ (vᵢ − bᵢ)² / (2σᵢ²), s(v) = v / σ², mean b + W h, the variances learnt as
+      their logarithms (Cho, Raiko & Ilin 2011). Hidden ones have E = ½ |h|² − c·h, A(a) = ½ a² +
+      ½ log 2π: another variance would only rescale W and c;
+    * categorical (Potts): K entries a unit, of which one is 1, A = log Σ_k exp a_k;
+    * rectified: sums of N binary copies with shifted biases, A(a) = Σᵢ log(1 + exp(a − i + ½)).
+
+    Those of v follow from the space: Binary, Real and Categorical have binary, Gaussian and
+    categorical units, Pixels have rectified (N = levels − 1) or categorical ones. Two Gaussian
+    sides are normalisable only for small weights; samples and log Z of others are refused.
+
+    ``log_prob`` is −F(v) − log Z. Where a side has at most 2¹⁶ states, or both are Gaussian, log
+    Z is exact and the standard error is 0; else it is estimated by annealed importance sampling
     with ``effort`` chains. For ``log_prob`` its draws are fixed, which makes it a function of
     the parameters; for ``estimate`` they follow from its seed. An estimate is kept until the
     parameters change, and neither answer carries a gradient. ``bracket`` anneals both ways.
@@ -50,6 +62,9 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
     Args:
         space: of the data; flattened to D units.
         num_hidden: how many hidden units.
+        hidden: their kind: "binary", "gaussian", "categorical" or "rectified".
+        visible: the kind of visible units, for a space that suits several.
+        num_states: values of a categorical or rectified hidden unit; N is one less.
         num_steps: Gibbs steps behind every sample, half of them annealed.
         num_sweeps: Gibbs steps behind every completion, half of them annealed.
         num_temperatures: of annealed importance sampling.
@@ -64,91 +79,130 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
 
     def __init__(
         self,
-        space: Binary,
+        space: Space,
         num_hidden: int = 500,
         *,
+        hidden: Kind = "binary",
+        visible: Kind | None = None,
+        num_states: int = 10,
         num_steps: int = 1000,
         num_sweeps: int = 200,
         num_temperatures: int = 1000,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("num_hidden", num_hidden),
-            ("num_steps", num_steps),
-            ("num_sweeps", num_sweeps),
-        ):
+        counts = {"num_hidden": num_hidden, "num_steps": num_steps, "num_sweeps": num_sweeps}
+        for name, value in counts.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         inverse_temperatures(num_temperatures)
-        if not isinstance(space, Binary):
-            raise ValueError(f"space must be Binary, got {space}; binarise the data")
         self.space = space
         self.num_hidden = num_hidden
         self.num_steps = num_steps
         self.num_sweeps = num_sweeps
         self.num_temperatures = num_temperatures
-        size = space.num_dimensions
-        self.weights = nn.Parameter(0.01 * torch.randn(size, num_hidden))
+        self.visible_units = visible_units(space, visible)
+        self.hidden_units = hidden_units(hidden, num_states)
+        size = self.visible_units.width(space.num_dimensions)
+        width = self.hidden_units.width(num_hidden)
+        self.weights = nn.Parameter(0.01 * torch.randn(size, width))
         self.visible_bias = nn.Parameter(torch.zeros(size))
-        self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
+        self.hidden_bias = nn.Parameter(torch.zeros(width))
         self.register_buffer("base_bias", torch.zeros(size))
         self.base_bias: Tensor
         self._cached: tuple[list[Tensor], dict[tuple[str, int, int], Annealed]] | None = None
 
     def algorithm(self) -> Algorithm:
         """Persistent contrastive divergence, centred, with one Gibbs step on 100 chains."""
+        steep = any(isinstance(units, Gaussian | Rectified) for units in self.children())
+        rate = 0.01 if steep else 0.2
         return Descend(
             PersistentContrastiveDivergence(1, num_chains=100),
-            Optimiser("sgd", learning_rate=0.2, betas=(0.5, 0.0), schedule="linear"),
+            Optimiser("sgd", rate, betas=(0.5, 0.0), schedule="linear"),
             batch_size=100,
             budget=Budget(epochs=20),
         )
 
     @torch.no_grad()
-    def set_visible_bias(self, mean: Tensor) -> None:
-        """Sets b, and the base-rate model of annealing, to the log odds of the data's mean.
+    def set_visible_bias(self, mean: Tensor, variance: Tensor | None = None) -> None:
+        """Sets b, and the base-rate model of annealing, to what alone gives the data's mean.
 
-        Call it before training (Hinton 2010, section 8.1). A unit that is always 0 or always 1
-        is given the odds of one exception in a thousand.
+        Call it before training (Hinton 2010, section 8.1). Of binary units b is the log odds; one
+        that is always 0 or always 1 is given the odds of one exception in a thousand.
 
         Args:
-            mean: of the training data, shape ``space.shape``, entries 0 to 1.
+            mean: of the training data, shape ``space.shape``; of categorical units the share of
+                each category, shape ``(*space.shape, categories)``.
+            variance: of the training data, positive, for Gaussian units: sets σ² too.
 
         Raises:
-            ValueError: where the shape or the range is another.
+            ValueError: where a shape or the range is another.
         """
-        odds = log_odds(mean_rate(mean, self.space.shape, self.weights))
-        self.visible_bias.copy_(odds)
-        self.base_bias.copy_(odds)
+        bias = self.visible_units.bias_for(mean, self.space.shape, self.weights)
+        if variance is not None:
+            if not isinstance(self.visible_units, Gaussian):
+                raise ValueError("variance is for Gaussian visible units; leave it out")
+            self.visible_units.set_variance(variance, self.space.shape)
+        self.visible_bias.copy_(bias)
+        self.base_bias.copy_(bias)
+
+    def states(self, x: Tensor) -> Float[Tensor, "batch visible"]:
+        """Data as entries of the visible units."""
+        return self.visible_units.states(x.flatten(1)).to(self.weights.dtype)
+
+    def _data(self, entries: Tensor) -> Tensor:
+        """Entries of the visible units as data."""
+        values = self.visible_units.values(entries).reshape(len(entries), *self.space.shape)
+        dtype = self.space.dtype
+        return values if dtype is None else values.round().to(dtype)
 
     def activation(self, v: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
-        """a = c + vᵀW, what the visible units send to the hidden ones; p(h | v) = σ(a)."""
-        return torch.addmm(self.hidden_bias, v, self.weights).to(self.weights.dtype)
+        """a = c + s(v) W, what the visible units send to the hidden ones; σ(a) = p(h | v)."""
+        statistic = self.visible_units.statistic(v)
+        return torch.addmm(self.hidden_bias, statistic, self.weights).to(self.weights.dtype)
 
     def field(self, h: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch visible"]:
-        """b + W h, what the hidden units send to the visible ones; p(v | h) = σ of it."""
+        """b + W h, what the hidden units send to the visible ones; σ of it is p(v | h)."""
         return torch.addmm(self.visible_bias, h, self.weights.T).to(self.weights.dtype)
 
     def free_energy_at(self, v: Tensor, activation: Tensor) -> Float[Tensor, " batch"]:
         """F(v) where its activation is known already."""
-        return -(v @ self.visible_bias).to(v.dtype) - softplus(activation).sum(1)
+        own = self.visible_units.energy(v, self.visible_bias).to(v.dtype)
+        return own - self.hidden_units.log_partition(activation).sum(1)
 
     def _free_energy(self, x: Tensor) -> Float[Tensor, " batch"]:
-        v = x.flatten(1)
+        v = self.states(x)
         return self.free_energy_at(v, self.activation(v))
 
+    def score_and_divergence(self, x: Tensor) -> Score:
+        """∇ log p(x) = (b + W E[h | x] − x) / σ², and Σᵢ of its own derivatives ∂ᵢ.
+
+        The second is Σᵢ −1/σᵢ² + Var(Wᵢ·h | x)/σᵢ⁴. Both carry gradients to the parameters.
+
+        Raises:
+            ValueError: where the visible units are not Gaussian.
+        """
+        if not isinstance(self.visible_units, Gaussian):
+            raise ValueError(f"a score needs a Real space, this model has {self.space}")
+        v = x.flatten(1)
+        activation = self.activation(v)
+        precision = self.visible_units.precision(v)
+        score = (self.field(self.hidden_units.mean(activation)) - v) * precision
+        bend = self.hidden_units.variance_of(self.weights, activation) @ precision.square()
+        return Score(score.reshape(x.shape), bend - precision.sum())
+
     def _gibbs(self, x: Tensor) -> Tensor:
-        hidden = bernoulli(self.activation(x.flatten(1)).sigmoid())
-        return bernoulli(self.field(hidden).sigmoid()).reshape(x.shape)
+        hidden = self.hidden_units.draw(self.activation(self.states(x)))
+        return self._data(self.visible_units.draw(self.field(hidden)))
 
     def _encode(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, "batch hidden"]:
-        return self.activation(x.flatten(1)).sigmoid()
+        return self.hidden_units.mean(self.activation(self.states(x)))
 
     def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        return self.field(z).sigmoid().reshape(len(z), *self.space.shape)
+        means = self.visible_units.values(self.visible_units.mean(self.field(z)))
+        return means.reshape(len(z), *self.space.shape)
 
     def _prior(self, n: int) -> Float[Tensor, "batch hidden"]:
-        return bernoulli(self._encode(self._sample(n, None), None))
+        return self.hidden_units.draw(self.activation(self.states(self._sample(n, None))))
 
     def _tempered(self) -> Tempered:
         """The path from the base-rate model to this one."""
@@ -157,55 +211,50 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
             self.visible_bias.detach(),
             self.hidden_bias.detach(),
             self.base_bias,
+            self.visible_units,
+            self.hidden_units,
         )
 
     def _sample(self, n: int, condition: Tensor | None) -> Tensor:
-        return self._chain(n, self.num_steps, None, None).reshape(n, *self.space.shape)
+        return self._data(self._chain(n, self.num_steps, None, None))
 
     def _complete(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
-        mask = observed.flatten(1)
-        return self._chain(len(x), self.num_sweeps, x.flatten(1), mask).reshape(x.shape)
+        mask = self.visible_units.spread_mask(observed.flatten(1))
+        return self._data(self._chain(len(x), self.num_sweeps, self.states(x), mask))
 
     def _conditional_log_prob(
         self, x: Tensor, observed: Tensor, condition: Tensor | None, effort: int | None
     ) -> Conditional:
         """log f(missing) − log Z of the machine whose observed units are clamped.
 
-        Log Z is summed where there are at most 16 hidden units, else annealed with ``effort``
-        chains (10 by default) for each datum: on average too low, so that the value is too high.
+        Log Z is exact where the hidden units have at most 2¹⁶ states or both sides are
+        Gaussian, else annealed with ``effort`` chains (10 by default) for each datum: on
+        average too low, so that the value is too high.
         """
         chains = effort or CLAMPED_CHAINS
-        exactly = self.num_hidden <= SMALL
+        path = self._tempered()
+        hidden = sums.num_states(self.hidden_units, len(self.hidden_bias))
+        exactly = hidden <= 1 << SMALL or self._is_gaussian()
         parts = []
         for rows in torch.arange(len(x)).split(max(1, MOST_CHAINS // chains)):
-            v, mask = x[rows].flatten(1), observed[rows].flatten(1)
-            held = torch.addmm(self.hidden_bias, v * mask, self.weights)
-            bias = (self.weights, self.visible_bias, self.base_bias)
-            free = (~mask).to(v)
-            path = Clamped(*bias, held, free)
-            joint = path.log_density(path.at(v * free), 1.0)
+            v, mask = self.states(x[rows]), observed[rows].flatten(1)
+            held = holding(path, v, mask)
+            free = v * ~self.visible_units.spread_mask(mask)
+            joint = held.log_density(held.at(free), 1.0)
             if exactly:
-                parts.append(joint - self._clamped_partitions(held, ~mask))
+                parts.append(joint - sums.clamped_partition(held))
                 continue
-            path = Clamped(
-                *bias, held.repeat_interleave(chains, 0), free.repeat_interleave(chains, 0)
-            )
-            log_weights = annealed_importance(path, len(rows) * chains, self._betas(None))
-            log_weights = (log_weights + path.log_base_partition).reshape(-1, chains)
-            parts.append(joint - log_weights.logsumexp(1) + math.log(chains))
-        return Conditional(torch.cat(parts).to(x.dtype), "=" if exactly else "<=")
+            parts.append(joint - annealed_partition(held, chains, self._betas(None)))
+        return Conditional(torch.cat(parts).to(path.weights.dtype), "=" if exactly else "<=")
 
-    def _clamped_partitions(self, held: Tensor, free: Tensor) -> Tensor:
-        """Log Z of each datum's free units, over all states of the hidden ones."""
-        return torch.stack(
-            [
-                log_sum_pairs(self.weights[units].T, bias, self.visible_bias[units])
-                for bias, units in zip(held, free, strict=True)
-            ]
-        )
+    def _is_gaussian(self) -> bool:
+        """Whether both sides are, so that p(v) is Gaussian too."""
+        return isinstance(self.visible_units, Gaussian) and isinstance(self.hidden_units, Gaussian)
 
     def _chain(self, n: int, steps: int, given: Tensor | None, observed: Tensor | None) -> Tensor:
         """Half of the steps climb from the base-rate model, half are Gibbs steps at β = 1."""
+        if self._is_gaussian():
+            self.log_partition_exact()
         rising = steps // 2
         betas = [(step + 1) / (rising + 1) for step in range(rising)] + [1.0] * (steps - rising)
         path = self._tempered()
@@ -241,13 +290,14 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
 
     def _less(self, x: Tensor, log_partition: Tensor, error: Tensor) -> Estimated:
         value = -self._free_energy(x).double() - log_partition
-        return Estimated(value.to(x.dtype), error.expand(len(x)).to(x.dtype))
+        dtype = self.weights.dtype
+        return Estimated(value.to(dtype), error.expand(len(x)).to(dtype))
 
     def _kept_partition(self, way: str, effort: int, seed: int) -> Annealed:
         """Log Z of the present parameters: kept, exact where it is cheap, or annealed."""
-        exactly = min(self.weights.shape) <= SMALL
+        exactly = sums.cost(self._tempered()) <= 1 << SMALL
         place = ("exact", 0, 0) if exactly else (way, effort, seed)
-        present = [self.weights, self.visible_bias, self.hidden_bias, self.base_bias]
+        present = [*self.parameters(), *self.buffers()]
         if self._cached is None or not all(
             a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
             for a, b in zip(present, self._cached[0], strict=True)
@@ -285,7 +335,7 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         path, betas = self._tempered(), self._betas(num_temperatures)
         with seeded(seed, self.example.device):
             log_weights = annealed_importance(path, effort or self.effort, betas)
-        return _over(path, forward_ratio(log_weights))
+        return path.partition(forward_ratio(log_weights))
 
     @torch.no_grad()
     def log_partition_upper(
@@ -322,31 +372,26 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
                 draws = self.space.check(start, "start", like=self.example)
             if effort is not None and len(draws) != effort:
                 raise ValueError(f"start has {len(draws)} rows for {effort} chains; one each")
-            state = path.at(draws.flatten(1))
+            state = path.at(self.states(draws))
             log_weights = reverse_annealed_importance(path, state, betas)
-        return _over(path, reverse_ratio(log_weights))
+        return path.partition(reverse_ratio(log_weights))
 
     def _betas(self, num_temperatures: int | None) -> list[float]:
         return inverse_temperatures(num_temperatures or self.num_temperatures)
 
     @torch.no_grad()
     def log_partition_exact(self) -> Tensor:
-        """Log Z by a sum over all states of the smaller side, in float64.
+        """Log Z in float64, by a sum over all states of the side that has fewer.
+
+        In closed form where both sides are Gaussian.
 
         Raises:
-            ValueError: where both sides have more than 25 units.
+            ValueError: where both sides have more than 2²⁵ states, or there is no log Z.
         """
-        if min(self.weights.shape) > MOST_UNITS:
+        path = self._tempered()
+        if sums.cost(path) > 1 << MOST_UNITS:
             raise ValueError(
-                f"an exact log Z needs a side of at most {MOST_UNITS} units, this model has "
-                f"{self.weights.shape[0]} and {self.weights.shape[1]}; use log_partition()"
+                f"an exact log Z needs a side of at most 2^{MOST_UNITS} states, this model has "
+                f"{self.space.num_dimensions} and {self.num_hidden} units; use log_partition()"
             )
-        if self.num_hidden < len(self.visible_bias):
-            return log_sum_pairs(self.weights.T, self.hidden_bias, self.visible_bias)
-        return log_sum_pairs(self.weights, self.visible_bias, self.hidden_bias)
-
-
-def _over(path: Tempered, ratio: Annealed) -> Annealed:
-    """Log Z₁ from log Z₁/Z₀."""
-    base = path.log_base_partition
-    return ratio._replace(value=base + ratio.value, bound=base + ratio.bound)
+        return sums.log_partition(path)

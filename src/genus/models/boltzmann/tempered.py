@@ -1,25 +1,21 @@
 """The path from independent visible units to a restricted Boltzmann machine."""
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from genus.inference.gibbs import bernoulli
+from genus.inference.annealing import Annealed
+from genus.models.boltzmann.units import Bernoulli, Units, softplus
 
-__all__ = ["State", "Tempered", "softplus"]
+__all__ = ["BINARY", "State", "Tempered", "softplus"]
 
-
-def softplus(x: Tensor) -> Tensor:
-    """Log(1 + eˣ), linear from 30 on, where the difference is below 10⁻¹³."""
-    return F.softplus(x, threshold=30.0)
+BINARY = Bernoulli()
 
 
 class State(NamedTuple):
-    """Visible units and what they send to the hidden ones: a = c + W v, before β."""
+    """Visible units and what they send to the hidden ones: a = c + s(v) W, before β."""
 
     visible: Tensor
     activation: Tensor
@@ -29,47 +25,70 @@ class State(NamedTuple):
 class Tempered:
     """The densities that lead from a base-rate model to the machine (Salakhutdinov & Murray 2008).
 
-        log f_β(v) = (1 − β) b₀·v + β b·v + Σⱼ softplus(β aⱼ),    a = c + W v
+        log f_β(v) = −(1 − β) E₀(v) − β E₁(v) + Σⱼ Aⱼ(β aⱼ),    a = c + s(v) W
+
+    For binary units log f_β(v) = (1 − β) b₀·v + β b·v + Σⱼ softplus(β aⱼ). The energies of the
+    visible units by themselves come without their ground, see
+    :class:`~genus.models.boltzmann.units.Units`.
 
     Attributes:
         weights: W, shape ``(visible, hidden)``.
         visible_bias: b.
         hidden_bias: c.
-        base_bias: b₀, the log odds of each visible unit at β = 0.
+        base_bias: b₀, that of each visible unit at β = 0.
+        visible_units: their kind.
+        hidden_units: their kind.
     """
 
     weights: Tensor
     visible_bias: Tensor
     hidden_bias: Tensor
     base_bias: Tensor
+    visible_units: Units = BINARY
+    hidden_units: Units = BINARY
 
     @property
     def log_base_partition(self) -> Tensor:
-        """Log Z₀ = H log 2 + Σᵢ softplus(b₀ᵢ), in float64."""
-        return len(self.hidden_bias) * math.log(2) + softplus(self.base_bias.double()).sum()
+        """Log Z₀ = Σⱼ Aⱼ(0) + Σᵢ Aᵢ(b₀ᵢ), in float64; H log 2 + Σᵢ softplus(b₀ᵢ) if binary."""
+        hidden = self.hidden_units.log_partition(torch.zeros_like(self.hidden_bias.double()))
+        return hidden.sum() + self.visible_units.log_base_partition(self.base_bias).sum()
 
     def at(self, visible: Tensor) -> State:
         """The state of these visible units."""
-        product = torch.addmm(self.hidden_bias, visible, self.weights)
+        statistic = self.visible_units.statistic(visible)
+        product = torch.addmm(self.hidden_bias, statistic, self.weights)
         return State(visible, product.to(self.weights.dtype))
 
     def start(self, num_chains: int) -> State:
         """Draws from the base-rate model."""
-        return self.at(bernoulli(self.base_bias.sigmoid().expand(num_chains, -1)))
+        return self.at(self._visible_at(0.0, self.weights.new_zeros(num_chains, self._num_hidden)))
+
+    @property
+    def _num_hidden(self) -> int:
+        return self.weights.shape[1]
 
     def log_ratio(self, state: State, low: float, high: float) -> Tensor:
         """Log f_high(v) − log f_low(v), summed in float64."""
-        difference = softplus(high * state.activation).sub_(softplus(low * state.activation))
-        linear = state.visible @ (self.visible_bias - self.base_bias)
+        log_partition = self.hidden_units.log_partition
+        difference = log_partition(high * state.activation)
+        difference = difference.sub_(log_partition(low * state.activation))
+        linear = self.visible_units.gain(state.visible, self.base_bias, self.visible_bias)
         return difference.sum(1, dtype=torch.float64).add_(linear, alpha=high - low)
+
+    def _visible_at(self, beta: float, hidden: Tensor) -> Tensor:
+        biases = (self.base_bias, self.visible_bias)
+        return self.visible_units.draw_at(beta, *biases, self.weights, hidden)
 
     def draw(self, state: State, beta: float) -> Tensor:
         """All hidden units, then all visible ones, which are returned."""
-        hidden = bernoulli((beta * state.activation).sigmoid_())
-        bias = torch.lerp(self.base_bias, self.visible_bias, beta)
-        field = torch.addmm(bias, hidden, self.weights.T, alpha=beta)
-        return bernoulli(field.to(self.weights.dtype).sigmoid_())
+        return self._visible_at(beta, self.hidden_units.draw(beta * state.activation, inplace=True))
 
     def move(self, state: State, beta: float) -> State:
         """A Gibbs step at β: reversible for v, and leaves f_β unchanged."""
         return self.at(self.draw(state, beta))
+
+    def partition(self, ratio: Annealed) -> Annealed:
+        """Log Z₁ from log Z₁/Z₀, with the energy of the textbooks."""
+        base = self.log_base_partition
+        base = base - self.visible_units.ground(self.visible_bias.double()).sum()
+        return ratio._replace(value=base + ratio.value, bound=base + ratio.bound)
