@@ -161,20 +161,16 @@ def deep_belief():
             bias = bias + top.weights[size:][condition].unsqueeze(1)
 
         def log_f(u):
-            pulled = u / top.log_deviation.exp() ** 2 if hasattr(top, "log_deviation") else u
             alone = (u * top.visible_bias[:size]).sum(-1)
-            if hasattr(top, "log_deviation"):
-                deviation = top.log_deviation.exp()
-                alone = -0.5 * (((u - top.visible_bias) / deviation) ** 2).sum(-1)
-            across = ((pulled @ top.weights[:size]) * states[-1]).sum(-1)
+            across = ((u @ top.weights[:size]) * states[-1]).sum(-1)
             return alone + across + (states[-1] * bias).sum(-1)
 
         if len(layers) == 1 and hasattr(top, "log_deviation"):
-            means = top.visible_bias + states[0] @ top.weights.T
-            spread = top.log_deviation.exp()
-            gain = (means**2 - top.visible_bias**2) / (2 * spread**2)
+            means, spread = top.visible_bias + states[0] @ top.weights.T, top.log_deviation.exp()
+            gain = (means**2 - top.visible_bias**2) / 2
             weight = (states[0] @ top.hidden_bias + gain.sum(1)).log_softmax(0)
-            return (normal(means, spread).log_prob(x.unsqueeze(1)).sum(2) + weight).logsumexp(1)
+            likelihood = normal(spread * means, spread).log_prob(x.unsqueeze(1)).sum(2)
+            return (likelihood + weight).logsumexp(1)
         every = next(binary_chunks(size + sizes[-1], chunk=1 << 20)).to(x.dtype)
         u, h = every.split([size, sizes[-1]], dim=1)
         energy = u @ top.visible_bias[:size] + ((u @ top.weights[:size]) * h).sum(1)
@@ -184,7 +180,7 @@ def deep_belief():
             field = layer.visible_bias + above @ layer.weights.T
             head = bernoulli(logits=field)
             if hasattr(layer, "log_deviation"):
-                head = normal(field, layer.log_deviation.exp())
+                head = normal(layer.log_deviation.exp() * field, layer.log_deviation.exp())
             total = total + head.log_prob(here).sum(-1)
         return total.logsumexp(1)
 

@@ -198,7 +198,7 @@ def _judged(
         mean, error = figure(name, sign, note), errors[name]
         return replace(mean, value=mean.value + outwards * error, standard_error=error)
 
-    bracket = (end("lower", ">=", LOWER, -MARGIN),)
+    bracket: tuple[Figure, ...] = (end("lower", ">=", LOWER, -MARGIN),)
     if "upper" in answers:
         bracket = (*bracket, end("upper", "<=", UPPER, MARGIN))
     return replace(found, reverse=figure("reverse", "~", REVERSE), bracket=bracket)

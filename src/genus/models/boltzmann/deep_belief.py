@@ -38,7 +38,7 @@ class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classi
     """Directed layers of binary causes below a restricted Boltzmann machine.
 
         p(x, h₁, ..., u) = p(x | h₁) p(h₁ | h₂) ⋯ p(u)      u = h_{L−1}; of one layer, u = x
-        p(h_{l−1} = 1 | h_l) = σ(b_l + W_l h_l)             of real x: N(b₁ + W₁ h₁, σ²)
+        p(h_{l−1} = 1 | h_l) = σ(b_l + W_l h_l)             of real x: N(σ (b₁ + W₁ h₁), σ²)
         p(u) = exp(−F(u)) / Z        F(u) = −b·u − Σⱼ softplus(cⱼ + (uᵀW)ⱼ)
         q(h_l = 1 | h_{l−1}) = σ(c_l + R_lᵀ h_{l−1})        R_l = W_l until up–down moves them apart
 
@@ -169,7 +169,7 @@ class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classi
         assert deviation is not None
         if not bool((deviation > 0).all()):
             raise ValueError("deviation must be positive; drop what is constant in the data")
-        bias.copy_(mean.flatten())
+        bias.copy_((mean / deviation).flatten())
         lowest.log_deviation.copy_(deviation.flatten().log())
 
     def _partition(self, depth: int, labels: Tensor | None, *, reverse: bool = False) -> Tensor:

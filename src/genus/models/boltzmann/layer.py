@@ -16,7 +16,7 @@ from genus.models.boltzmann.tempered import softplus
 
 __all__ = ["BinaryLayer", "GaussianLayer", "Layer"]
 
-LEAST_DEVIATION = 1e-3
+HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
 class Layer(nn.Module, ABC):
@@ -198,19 +198,20 @@ class BinaryLayer(Layer):
 
 
 class GaussianLayer(Layer):
-    """Real u: E(u, h) = Σ (u − b)²/2σ² − c·h − (u/σ²)ᵀW h, so that p(u | h) = N(b + W h, σ²).
+    """Real u, in units of their deviations ũ = u/σ: E(u, h) = ½|ũ − b|² − c·h − ũᵀW h.
 
-    σ, the deviation of each unit, is learnt with the rest.
+    Hence p(u | h) = N(σ (b + W h), σ²). σ is learnt with the rest.
     """
 
     def __init__(self, num_units: int, num_hidden: int) -> None:
         super().__init__(num_units, num_hidden)
+        nn.init.normal_(self.weights, std=0.3 / math.sqrt(num_units))
         self.log_deviation = nn.Parameter(torch.zeros(num_units))
 
     @property
     def deviation(self) -> Float[Tensor, " units"]:
         """σ."""
-        return self.log_deviation.exp().clamp_min(LEAST_DEVIATION)
+        return self.log_deviation.exp()
 
     @property
     def smallest_side(self) -> int:
@@ -219,49 +220,48 @@ class GaussianLayer(Layer):
 
     @property
     def base_bias(self) -> Float[Tensor, " units"]:
-        """b: without h, the units are N(b, σ²)."""
+        """b: without h, the units are N(σ b, σ²)."""
         return self.unit_bias
 
     def log_base(self) -> Tensor:
         """Σ log σ√2π."""
-        return (self.deviation.double().log() + 0.5 * math.log(2 * math.pi)).sum()
+        return (self.log_deviation.double() + HALF_LOG_TAU).sum()
 
     def sent(self, u: Tensor) -> Tensor:
-        """u/σ²."""
-        return u / self.deviation.square()
+        """u/σ."""
+        return u / self.deviation
 
     def further_slopes(
         self, v: Tensor, hidden: Tensor, share: Tensor
     ) -> Sequence[tuple[Tensor, Tensor]]:
-        """Of log σ: ∂F = −(u − b)²/σ² + 2 (u/σ²)(W h), where σ is above its least."""
-        pulled = 2 * self.sent(v) * (hidden @ self.weights.T)
-        slope = share @ (pulled - ((v - self.unit_bias) / self.deviation).square())
-        return ((self.log_deviation, slope * (self.deviation > LEAST_DEVIATION)),)
+        """Of log σ: ∂F = ũ (b + W h − ũ)."""
+        scaled = self.sent(v)
+        return ((self.log_deviation, share @ (scaled * (self.field(hidden) - scaled))),)
 
     def draw_units(self, field: Tensor) -> Tensor:
         """The mean and noise of deviation σ; carries no gradient."""
-        return (field + self.deviation * torch.randn_like(field)).detach()
+        return (self.deviation * (field + torch.randn_like(field))).detach()
 
     def mean_units(self, field: Tensor) -> Tensor:
-        """b + W h."""
-        return field
+        """σ (b + W h)."""
+        return self.deviation * field
 
     def log_units(self, u: Tensor, field: Tensor) -> Tensor:
-        """Σ −(u − field)²/2σ² − log σ − ½ log 2π."""
-        constant = self.deviation.log() + 0.5 * math.log(2 * math.pi)
-        return -(0.5 * ((u - field) / self.deviation).square() + constant).sum(-1)
+        """Σ −½(ũ − field)² − log σ − ½ log 2π."""
+        constant = (self.log_deviation + HALF_LOG_TAU).sum()
+        return -0.5 * (self.sent(u) - field).square().sum(-1) - constant
 
     def energy_of_units(self, u: Tensor) -> Tensor:
-        """Σ (u − b)²/2σ²."""
-        return 0.5 * ((u - self.unit_bias) / self.deviation).square().sum(-1)
+        """½|ũ − b|²."""
+        return 0.5 * (self.sent(u) - self.unit_bias).square().sum(-1)
 
     def log_partition_exact(self, hidden_bias: Tensor) -> Tensor:
         """Over the states of h, each with the Gaussian integral over u."""
         weights, bias = self.weights.detach().double(), self.unit_bias.detach().double()
-        deviation, offset = self.deviation.detach().double(), hidden_bias.detach().double()
+        offset = hidden_bias.detach().double()
 
         def exponent(h: Tensor) -> Tensor:
-            pull = (h @ weights.T) / deviation
-            return h @ offset + (pull * (0.5 * pull + bias / deviation)).sum(1)
+            pull = h @ weights.T
+            return h @ offset + (pull * (0.5 * pull + bias)).sum(1)
 
         return self.log_base().detach() + log_sum(exponent, len(offset), device=offset.device)
