@@ -17,6 +17,8 @@ from genus.recipes import ENTRIES
 TINY = {
     "ppca": {"num_components": 3},
     "rbm-500": {"num_hidden": 7, "num_chains": 5, "batch_size": 20},
+    "dbn-500-500-2000": {"hidden": (9, 8, 5), "num_chains": 5, "batch_size": 20},
+    "dbn-500-2000": {"hidden": (9, 5), "num_chains": 5, "batch_size": 20},
     "boltzmann": {"num_hidden": 3, "num_chains": 5, "batch_size": 20},
     "made": {"hidden": (9, 11), "batch_size": 20},
     "pixelcnn": {"channels": 6, "num_layers": 2, "batch_size": 5},
@@ -86,6 +88,8 @@ def own():
 SUITED = {
     "ppca": ("reals", "bits", "colours"),
     "rbm-500": ("bits",),
+    "dbn-500-500-2000": (),
+    "dbn-500-2000": ("reals", "bits", "colours"),
     "boltzmann": ("bits",),
     "made": ("reals", "bits", "colours", "categories"),
     "pixelcnn": ("colours",),

@@ -10,14 +10,22 @@ import torch
 from genus import data as datasets
 from genus.data import Dataset
 from genus.engine.seeding import seeded
-from genus.recipes import autoregressive, boltzmann, diffusion, implicit, linear, variational
+from genus.recipes import (
+    autoregressive,
+    boltzmann,
+    deep_belief,
+    diffusion,
+    implicit,
+    linear,
+    variational,
+)
 from genus.recipes.recipe import Entry, Recipe
 from genus.recipes.settings import check_settings, nearest
 from genus.spaces import Pixels
 
 __all__ = ["ENTRIES", "build", "data_for", "find"]
 
-_FAMILIES = (linear, autoregressive, boltzmann, variational, diffusion, implicit)
+_FAMILIES = (linear, autoregressive, boltzmann, deep_belief, variational, diffusion, implicit)
 
 ENTRIES: dict[str, Entry] = {entry.name: entry for part in _FAMILIES for entry in part.ENTRIES}
 

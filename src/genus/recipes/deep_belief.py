@@ -1,0 +1,130 @@
+"""Deep belief networks."""
+
+import torch
+from torch import Tensor
+
+from genus.data import Dataset
+from genus.engine import Budget
+from genus.models.boltzmann import DeepBeliefNetwork
+from genus.recipes.recipe import Entry, Published, Recipe
+from genus.recipes.suits import need_labels, need_real
+from genus.spaces import Binary, Categorical, Real
+
+__all__ = ["ENTRIES", "labelled", "unlabelled"]
+
+MOST_FOR_MEAN = 10_000
+
+
+def labelled(
+    data: Dataset,
+    *,
+    hidden: tuple[int, ...] = (500, 500, 2000),
+    learning_rate: float = 0.1,
+    momentum: float = 0.5,
+    weight_decay: float = 0.0,
+    k: int = 1,
+    num_chains: int = 100,
+    up_down: float = 2.0,
+    up_down_rate: float = 0.02,
+    batch_size: int = 100,
+) -> Recipe:
+    """Greedy layers, labels at the top, up–down; it draws a chosen digit and tells digits apart."""
+    chosen = _binary_or_real(need_labels(data, "dbn-500-500-2000"), "dbn-500-500-2000")
+    space = chosen.train.condition
+    assert isinstance(space, Categorical)
+    model = _begun(chosen, hidden, space)
+    algorithm = model.algorithm(
+        learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        k=k,
+        num_chains=num_chains,
+        up_down=up_down,
+        up_down_rate=up_down_rate,
+        batch_size=batch_size,
+    )
+    return Recipe("dbn-500-500-2000", model, chosen, algorithm, Budget(epochs=100))
+
+
+def unlabelled(
+    data: Dataset,
+    *,
+    hidden: tuple[int, ...] = (500, 2000),
+    learning_rate: float = 0.1,
+    momentum: float = 0.5,
+    weight_decay: float = 0.0,
+    k: int = 1,
+    num_chains: int = 100,
+    up_down: float = 0.0,
+    up_down_rate: float = 0.02,
+    batch_size: int = 100,
+) -> Recipe:
+    """Greedy layers without labels: a density of the data alone."""
+    chosen = _binary_or_real(data, "dbn-500-2000")
+    model = _begun(chosen, hidden, None)
+    algorithm = model.algorithm(
+        learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        k=k,
+        num_chains=num_chains,
+        up_down=up_down,
+        up_down_rate=up_down_rate,
+        batch_size=batch_size,
+    )
+    return Recipe("dbn-500-2000", model, chosen, algorithm, Budget(epochs=100))
+
+
+def _binary_or_real(data: Dataset, recipe: str) -> Dataset:
+    """Binary data as they are; levels dequantised, for a Gaussian lowest layer."""
+    return data if isinstance(data.space, Binary) else need_real(data, recipe)[0]
+
+
+def _begun(data: Dataset, hidden: tuple[int, ...], labels: Categorical | None) -> DeepBeliefNetwork:
+    """The network, its lowest layer at the mean (and deviation) of the data."""
+    space = data.space
+    assert isinstance(space, Binary | Real)
+    model = DeepBeliefNetwork(space, hidden, condition=labels)
+    x = data.materialise("train", MOST_FOR_MEAN)
+    model.set_visible_bias(x.mean(0), None if isinstance(space, Binary) else _deviation(x))
+    return model
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """Of each entry; that of all where an entry does not vary."""
+    own = x.std(0)
+    return torch.where(own > 1e-3 * x.std(), own, x.std().clamp_min(1e-6))
+
+
+ENTRIES = (
+    Entry(
+        "dbn-500-500-2000",
+        family="boltzmann",
+        summary="three layers and a label unit, greedy layers and up–down",
+        data="mnist",
+        view="binary",
+        function=labelled,
+        source="Hinton, Osindero & Teh 2006",
+        published={
+            "error_rate": Published(
+                0.0125, "=", "mnist", "Hinton, Osindero & Teh 2006, up–down", "binary"
+            )
+        },
+        model="DeepBeliefNetwork",
+    ),
+    Entry(
+        "dbn-500-2000",
+        family="boltzmann",
+        summary="two layers without labels, greedy",
+        data="mnist",
+        view="binary",
+        function=unlabelled,
+        source="Hinton, Osindero & Teh 2006; Salakhutdinov & Murray 2008",
+        published={
+            "log_likelihood": Published(
+                -85.97, ">=", "mnist", "Salakhutdinov & Murray 2008, two layers", "static"
+            )
+        },
+        model="DeepBeliefNetwork",
+    ),
+)
