@@ -232,6 +232,66 @@ def deep_belief():
     ]
 
 
+def deep_boltzmann():
+    from genus.models import DeepBoltzmannMachine
+    from genus.objectives.persistent_layers import PersistentLayers
+
+    def together(model):
+        objective = PersistentLayers(4, num_chains=30)
+        optimiser = Optimiser("sgd", 0.1, (0.5, 0.0), schedule="linear")
+        return Descend(objective, optimiser, batch_size=30)
+
+    def after_greedy_layers(model):
+        return model.pretrained(together(model), share=0.7, learning_rate=0.05)
+
+    def enumerated(model, x, condition):
+        """Log Σ exp(−E) over all hidden layers, for the x asked for and for every x."""
+        sizes = [len(bias) for bias in model.biases]
+        layers = Binary((sum(sizes),)).points().to(x.dtype).split(sizes, 1)
+        log_f = sum(units @ bias for units, bias in zip(layers, model.biases, strict=True))
+        for below, weights, above in zip(layers, model.weights, layers[1:], strict=False):
+            log_f = log_f + torch.einsum("ni,ij,nj->n", below, weights, above)
+        log_p = log_f.log_softmax(0).reshape(2 ** sizes[0], -1).logsumexp(1)
+        place = x.flatten(1) @ (2.0 ** torch.arange(sizes[0] - 1, -1, -1, dtype=x.dtype))
+        return log_p[place.long()]
+
+    square = Binary((2, 2))
+    return [
+        Case(
+            "deep boltzmann machine",
+            lambda: DeepBoltzmannMachine(BITS, (4, 3), num_steps=100),
+            lopsided(BITS),
+            reference=enumerated,
+            scale=2.5,
+            steps=300,
+            effort=20000,
+            algorithm=together,
+        ),
+        Case(
+            "deep boltzmann machine of three layers",
+            lambda: DeepBoltzmannMachine(square, (3, 2, 4), num_steps=100),
+            lopsided(square),
+            reference=enumerated,
+            scale=2.5,
+            steps=400,
+            effort=20000,
+            algorithm=after_greedy_layers,
+        ),
+        Case(
+            "deep boltzmann machine that anneals",
+            lambda: DeepBoltzmannMachine(
+                BITS, (4, 2), num_steps=100, num_temperatures=100, most_summed=0
+            ),
+            lopsided(BITS),
+            reference=enumerated,
+            scale=2.5,
+            steps=300,
+            effort=20000,
+            algorithm=after_greedy_layers,
+        ),
+    ]
+
+
 def made():
     from genus.models import MADE
 
@@ -486,6 +546,7 @@ FAMILIES = (
     ppca,
     rbm,
     boltzmann_machine,
+    deep_boltzmann,
     deep_belief,
     made,
     pixelcnn,

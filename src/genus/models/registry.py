@@ -16,6 +16,7 @@ CLASSES: dict[str, str] = {
     "PPCA": "genus.models.linear.ppca",
     "RBM": "genus.models.boltzmann.rbm",
     "BoltzmannMachine": "genus.models.boltzmann.machine",
+    "DeepBoltzmannMachine": "genus.models.boltzmann.deep_boltzmann",
     "DeepBeliefNetwork": "genus.models.boltzmann.deep_belief",
     "HiddenBoltzmannMachine": "genus.models.boltzmann.hidden_machine",
     "MADE": "genus.models.autoregressive.made",

@@ -4,11 +4,13 @@ from genus.objectives.adversarial import CriticLoss, GeneratorLoss, NonSaturatin
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from genus.objectives.cross_entropy import CrossEntropy
 from genus.objectives.denoising import Denoising
+from genus.objectives.doubled import DoubledContrast
 from genus.objectives.enumeration import EnumeratedLikelihood
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
 from genus.objectives.layer_contrast import LayerContrast
 from genus.objectives.likelihood import NegativeLogLikelihood, RandomOrder
 from genus.objectives.persistent import PersistentGibbs
+from genus.objectives.persistent_layers import PersistentLayers
 from genus.objectives.pseudo_likelihood import PseudoLikelihood
 from genus.objectives.tempering import TemperedContrastiveDivergence
 from genus.objectives.up_down import UpDown
@@ -21,6 +23,7 @@ __all__ = [
     "CriticLoss",
     "CrossEntropy",
     "Denoising",
+    "DoubledContrast",
     "EnumeratedLikelihood",
     "EvidenceLowerBound",
     "FastPersistentContrastiveDivergence",
@@ -31,6 +34,7 @@ __all__ = [
     "NonSaturating",
     "PersistentContrastiveDivergence",
     "PersistentGibbs",
+    "PersistentLayers",
     "PseudoLikelihood",
     "RandomOrder",
     "Sleep",

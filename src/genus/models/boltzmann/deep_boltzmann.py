@@ -1,0 +1,379 @@
+"""The deep Boltzmann machine (Salakhutdinov & Hinton 2009)."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genus.distributions.odds import log_odds, mean_rate
+from genus.engine import Algorithm, Budget, Descend, Optimiser, Stage, Stages
+from genus.engine.counts import check_count
+from genus.engine.seeding import seeded
+from genus.inference.annealing import (
+    Annealed,
+    annealed_importance,
+    forward_ratio,
+    inverse_temperatures,
+    reverse_annealed_importance,
+    reverse_ratio,
+)
+from genus.inference.enumerate import MOST_UNITS
+from genus.inference.gibbs import bernoulli
+from genus.model import AnnealedBound, Completes, Constant, Encodes, Estimated
+from genus.models.boltzmann.layered import Layered, Slopes
+from genus.models.boltzmann.tempered import softplus
+from genus.models.boltzmann.tempered_layers import Held, TemperedLayers
+from genus.objectives.doubled import DoubledContrast
+from genus.objectives.enumeration import with_gradient
+from genus.objectives.persistent_layers import PersistentLayers
+from genus.spaces import Binary
+
+__all__ = ["DeepBoltzmannMachine"]
+
+MOST_ROWS = 2048
+TOLERANCE = 1e-6
+
+
+class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
+    """Layers of binary units, each joined to the next, data at the bottom: h₀ = x.
+
+        p(x, h₁, …, h_L) = exp(−E) / Z        E = −Σₗ hₗ₋₁ᵀ Wₗ hₗ − Σₗ bₗ·hₗ
+        p(hₗ = 1 | neighbours) = σ(bₗ + Wₗᵀ hₗ₋₁ + Wₗ₊₁ hₗ₊₁)
+
+    No connection has a direction, so that what is above explains h₁ as much as what is below.
+    Σ_h exp(−E) is not tractable. Mean field finds independent units of means m for which
+
+        B(x) = −⟨E⟩ + H(m) ≤ log Σ_h exp(−E(x, h)),
+
+    and ``lower_bound`` at effort 1 is B(x) − log Z. With effort K > 1 it is
+    log (1/K) Σₖ wₖ − log Z, for wₖ = Σ exp(−E) / q of hidden units that mean field proposes, one
+    side drawn and the other summed out.
+
+    Log Z is summed where the smaller of both sides, (x, h₂, …) and (h₁, h₃, …), has at most
+    ``most_summed`` units. Else it is annealed with ``num_chains`` chains and fixed draws, which
+    on average finds too little of it: *the figure is then a bound less an estimate*, as those of
+    the literature are, and may lie above log p(x). ``bound_bracket`` has log Z from both sides.
+    Log Z is kept until the parameters change. In the gradient of ``log_prob`` it counts
+    where it is summed, and is a constant where it is annealed.
+
+    A code is h₁: ``encode`` gives its means by mean field, ``decode`` the exact E[x | h₁], and
+    ``prior`` draws it from the model. :meth:`features` gives all layers.
+
+    It learns by mean field against persistent chains, after greedy layers of halved weights:
+    see :mod:`genus.objectives.doubled` and :mod:`genus.objectives.persistent_layers`.
+
+    Args:
+        space: of the data, Binary; flattened to D units.
+        hidden: units of h₁, …, h_L, for two layers or more.
+        num_steps: Gibbs steps behind every sample, half of them annealed.
+        num_sweeps: Gibbs steps behind every completion, half of them annealed.
+        num_mean_field: most sweeps of mean field; fewer where no mean moves any more.
+        num_chains: of annealed importance sampling.
+        num_temperatures: of the same.
+        most_summed: most units of a side over whose states log Z is summed, at most 25.
+
+    Raises:
+        ValueError: where the space is not Binary, there are fewer than two hidden layers, or a
+            number is out of its range.
+
+    Example:
+        >>> import torch, genus
+        >>> x = (torch.rand(500, 6) < 0.2).float().cummax(1).values
+        >>> model = genus.models.DeepBoltzmannMachine(genus.Binary((6,)), hidden=(4, 3))
+        >>> model.fit(x, epochs=2).lower_bound(x).shape
+        torch.Size([500])
+    """
+
+    def __init__(
+        self,
+        space: Binary,
+        hidden: tuple[int, ...] = (500, 1000),
+        *,
+        num_steps: int = 1000,
+        num_sweeps: int = 200,
+        num_mean_field: int = 50,
+        num_chains: int = 100,
+        num_temperatures: int = 1000,
+        most_summed: int = 20,
+    ) -> None:
+        super().__init__()
+        if not isinstance(space, Binary):
+            raise ValueError(f"space must be Binary, got {space}; binarise the data")
+        self.space = space
+        self.hidden = _checked(hidden)
+        self.num_steps = check_count("num_steps", num_steps)
+        self.num_sweeps = check_count("num_sweeps", num_sweeps)
+        self.num_mean_field = check_count("num_mean_field", num_mean_field)
+        self.num_chains = check_count("num_chains", num_chains)
+        if not 0 <= most_summed <= MOST_UNITS:
+            raise ValueError(f"most_summed must be 0 to {MOST_UNITS}, got {most_summed}")
+        inverse_temperatures(num_temperatures)
+        self.num_temperatures = num_temperatures
+        self.most_summed = most_summed
+        sizes = (space.num_dimensions, *self.hidden)
+        self.weights = nn.ParameterList(
+            0.01 * torch.randn(below, above) for below, above in pairwise(sizes)
+        )
+        self.biases = nn.ParameterList(torch.zeros(size) for size in sizes)
+        self.register_buffer("base_bias", torch.zeros(sizes[0]))
+        self.base_bias: Tensor
+        self._cached: tuple[list[Tensor], dict[str, Tensor | Slopes]] | None = None
+
+    def algorithm(self, *, pretrain: bool = True) -> Algorithm:
+        """Greedy layers for a fifth of the budget, then all of them together.
+
+        Args:
+            pretrain: whether to begin with the greedy layers; centring does without them too.
+        """
+        together = Descend(
+            PersistentLayers(5, num_chains=100),
+            Optimiser("sgd", learning_rate=0.05, betas=(0.5, 0.0), schedule="linear"),
+            batch_size=100,
+            budget=Budget(epochs=20),
+        )
+        return self.pretrained(together) if pretrain else together
+
+    def pretrained(
+        self, together: Descend, *, share: float = 0.2, k: int = 1, learning_rate: float = 0.1
+    ) -> Stages:
+        """An algorithm that begins with greedy layers (Salakhutdinov & Hinton 2009, section 3.1).
+
+        Args:
+            together: how all layers learn afterwards; its batch size serves for all.
+            share: of the budget that the greedy layers take, between 0 and 1.
+            k: Gibbs steps of their contrastive divergence.
+            learning_rate: theirs.
+
+        Raises:
+            ValueError: where the share is not between 0 and 1.
+        """
+        if not 0 < share < 1:
+            raise ValueError(
+                f"share must be between 0 and 1, got {share}; pretrain=False leaves "
+                "the greedy layers out"
+            )
+        greedy = [
+            Descend(
+                DoubledContrast(layer, k),
+                Optimiser("sgd", learning_rate, (0.5, 0.0)),
+                batch_size=together.batch_size,
+            )
+            for layer in range(1, len(self.hidden) + 1)
+        ]
+        each = share / len(greedy)
+        stages = [Stage(_whole, algorithm, each) for algorithm in greedy]
+        return Stages([*stages, Stage(_whole, together, 1 - share)])
+
+    @torch.no_grad()
+    def set_visible_bias(self, mean: Any) -> None:
+        """Sets b₀, and the start of annealing, to the log odds of the data's mean.
+
+        Call it before training. A unit that is always 0 or always 1 is given the odds of one
+        exception in a thousand.
+
+        Args:
+            mean: of the training data, shape ``space.shape``, entries 0 to 1.
+
+        Raises:
+            ValueError: where the shape or the range is another.
+        """
+        odds = log_odds(mean_rate(mean, self.space.shape, self.base_bias))
+        self.biases[0].copy_(odds)
+        self.base_bias.copy_(odds)
+
+    def layered(self) -> Layered:
+        """The layers as they are now, with their gradients."""
+        return Layered(tuple(self.weights), tuple(self.biases))
+
+    @torch.no_grad()
+    def mean_field(
+        self, x: Float[Tensor, "batch visible"], num_sweeps: int | None = None
+    ) -> list[Float[Tensor, "batch units"]]:
+        """Means of h₁, …, h_L after so many sweeps, or where they settle if none is given."""
+        machine = self.layered()
+        given = machine.given(x)
+        means = machine.rise(given)
+        if num_sweeps is None:
+            return given.settle(means, self.num_mean_field, TOLERANCE)
+        for _ in range(num_sweeps):
+            means = given.sweep(means)
+        return means
+
+    @torch.no_grad()
+    def features(self, x: Any) -> Float[Tensor, "batch features"]:
+        """The means of all hidden layers, side by side."""
+        batch = self.space.check(x, like=self.example)
+        return torch.cat(self.mean_field(batch.flatten(1)), 1)
+
+    def _encode(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, "batch first"]:
+        return self.mean_field(x.flatten(1))[0]
+
+    def _decode(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        odds = torch.addmm(self.biases[0], z, self.weights[0].T)
+        return odds.sigmoid().to(z.dtype).reshape(len(z), *self.space.shape)
+
+    def _prior(self, n: int) -> Float[Tensor, "batch first"]:
+        return self._path().climb(n, self.num_steps)[1]
+
+    def _sample(self, n: int, condition: Tensor | None) -> Tensor:
+        return self._path().climb(n, self.num_steps)[0].reshape(n, *self.space.shape)
+
+    def _complete(self, x: Tensor, observed: Tensor, condition: Tensor | None) -> Tensor:
+        path = self._path(Held(observed.flatten(1), x.flatten(1)))
+        return path.climb(len(x), self.num_sweeps)[0].reshape(x.shape)
+
+    def _path(self, held: Held | None = None) -> TemperedLayers:
+        """The path from independent units to this machine; its smaller side is kept."""
+        machine = Layered([w.detach() for w in self.weights], [b.detach() for b in self.biases])
+        start = [self.base_bias, *(torch.zeros_like(b) for b in machine.biases[1:])]
+        return TemperedLayers(machine, start, machine.smaller_side(), held)
+
+    def _lower_bound(
+        self, x: Tensor, condition: Tensor | None, effort: int
+    ) -> Float[Tensor, " batch"]:
+        parts = [self._unnormalised(rows, effort) for rows in x.flatten(1).split(MOST_ROWS)]
+        return (torch.cat(parts).double() - self._normaliser()).to(x.dtype)
+
+    def _unnormalised(
+        self, x: Float[Tensor, "batch visible"], effort: int
+    ) -> Float[Tensor, " batch"]:
+        """At most log Σ_h exp(−E(x, h)), on average."""
+        machine, means = self.layered().given(x), self.mean_field(x)
+        seen = x @ self.biases[0]
+        if effort == 1:
+            return seen + machine.bound(means)
+        parts = []
+        for rows in torch.arange(len(x), device=x.device).split(max(1, MOST_ROWS // effort)):
+            some, here = machine.rows(rows), [mean[rows] for mean in means]
+            sizes = [min(MOST_ROWS, effort - done) for done in range(0, effort, MOST_ROWS)]
+            sums = [_log_weights(some, here, size).logsumexp(1) for size in sizes]
+            parts.append(torch.stack(sums).logsumexp(0))
+        return seen + torch.cat(parts) - math.log(effort)
+
+    @property
+    def sums_exactly(self) -> bool:
+        """Whether log Z is a sum over all states of one side."""
+        sizes = (self.space.num_dimensions, *self.hidden)
+        return min(sum(sizes[0::2]), sum(sizes[1::2])) <= self.most_summed
+
+    def _kept(self, name: str, make: Any) -> Any:
+        """An answer that depends on the parameters alone, kept until they change."""
+        present = [*self.weights, *self.biases, self.base_bias]
+        if self._cached is None or not all(
+            a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
+            for a, b in zip(present, self._cached[0], strict=True)
+        ):
+            self._cached = ([p.detach().clone() for p in present], {})
+        answers = self._cached[1]
+        if name not in answers:
+            answers[name] = make()
+        return answers[name]
+
+    def _normaliser(self) -> Tensor:
+        """Log Z in float64: summed, with its gradient, or annealed."""
+        if not self.sums_exactly:
+            return self.kept_partition().value
+        exact: Tensor = self._kept("exact", self.log_partition_exact)
+        if not torch.is_grad_enabled():
+            return exact
+        weights, biases = self._kept("slopes", lambda: self.layered().slopes(exact))
+        parameters = [*self.weights, *self.biases]
+        return with_gradient(exact, *zip(parameters, [*weights, *biases], strict=True))
+
+    def _constant(self, condition: Tensor | None, n: int) -> Constant:
+        if self.sums_exactly:
+            exact = Estimated(self._normaliser(), self._normaliser().new_zeros(()))
+            sides = [exact] * 4
+        else:
+            up, down = self.kept_partition(), self.kept_partition(reverse=True)
+            sides = [
+                Estimated(up.value, up.standard_error),
+                Estimated(down.value, down.standard_error),
+                Estimated(up.bound, up.bound_error),
+                Estimated(down.bound, down.bound_error),
+            ]
+        return Constant(*(Estimated(*(part.expand(n) for part in side)) for side in sides))
+
+    def kept_partition(self, reverse: bool = False) -> Annealed:
+        """:meth:`log_partition` with fixed draws, kept until the parameters change."""
+        found: Annealed = self._kept(
+            "reverse" if reverse else "forward",
+            lambda: self.log_partition(reverse=reverse, seed=int(reverse)),
+        )
+        return found
+
+    @torch.no_grad()
+    def log_partition(
+        self,
+        num_chains: int | None = None,
+        *,
+        reverse: bool = False,
+        num_temperatures: int | None = None,
+        seed: int | None = None,
+    ) -> Annealed:
+        """Log Z by annealed importance sampling, in nats: on average from below.
+
+        In reverse on average from above, as far as the model's own samples, with which it
+        begins, are exact: see :mod:`genus.inference.annealing`.
+
+        Args:
+            num_chains: the model's own by default.
+            reverse: anneal from the model down to independent units.
+            num_temperatures: the model's own by default.
+            seed: makes the draws repeatable.
+        """
+        chains = self.num_chains if num_chains is None else check_count("num_chains", num_chains)
+        path = self._path()
+        betas = inverse_temperatures(num_temperatures or self.num_temperatures)
+        with seeded(seed, self.example.device):
+            if reverse:
+                state = path.at(path.climb(chains, self.num_steps))
+                ratio = reverse_ratio(reverse_annealed_importance(path, state, betas))
+            else:
+                ratio = forward_ratio(annealed_importance(path, chains, betas))
+        base = path.log_base_partition
+        return ratio._replace(value=base + ratio.value, bound=base + ratio.bound)
+
+    def log_partition_exact(self) -> Tensor:
+        """Log Z by a sum over all states of the smaller side, in float64.
+
+        Raises:
+            ValueError: where both sides have more than 25 units.
+        """
+        return self.layered().log_partition()
+
+
+def _log_weights(
+    machine: Layered, means: Sequence[Tensor], num_samples: int
+) -> Float[Tensor, "batch samples"]:
+    """Log Σ exp(−E) / q over the larger side of hidden units, the smaller drawn from mean field."""
+    side = machine.smaller_side()
+    index = torch.arange(len(means[0]), device=means[0].device).repeat_interleave(num_samples)
+    units: list[Tensor | None] = [None] * len(means)
+    log_q = means[0].new_zeros(())
+    with torch.no_grad():
+        for layer in machine.side(side):
+            odds = machine.field(means, layer)[index]
+            drawn = bernoulli(odds.sigmoid())
+            units[layer] = drawn
+            log_q = log_q + (drawn * odds - softplus(odds)).sum(1)
+    log_weights = machine.rows(index).log_marginal(units, side) - log_q
+    return log_weights.reshape(-1, num_samples)
+
+
+def _whole(model: nn.Module) -> nn.Module:
+    return model
+
+
+def _checked(hidden: Any) -> tuple[int, ...]:
+    """Two layers or more, of at least one unit each."""
+    if not isinstance(hidden, Sequence) or len(hidden) < 2:
+        raise ValueError(
+            f"hidden must be the units of two layers or more, such as (500, 1000), got {hidden!r}; "
+            "for one layer take an RBM"
+        )
+    return tuple(check_count("hidden", size) for size in hidden)

@@ -1,0 +1,206 @@
+"""Persistent chains against mean field, for machines of layers."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.inference.gibbs import bernoulli
+
+__all__ = ["Deep", "PersistentLayers", "contrast", "with_slopes"]
+
+SLIDE = 0.01
+
+
+class Joints(Protocol):
+    """Layers of binary units, each joined to the next; every second is a side, 0 or 1."""
+
+    def given(self, x: Tensor) -> Any:
+        """The machine of the hidden layers that the data leave."""
+
+    def rise(self, given: Any) -> list[Tensor]:
+        """Means of the hidden layers in one pass up, ``(batch, units)`` each."""
+
+    def sweep(self, means: Sequence[Tensor], order: Sequence[int] = ...) -> list[Tensor]:
+        """Mean field, side by side."""
+
+    def fields(self, units: Sequence[Tensor | None], parity: int) -> list[Tensor]:
+        """The log odds of the layers of a side given the other, ``(batch, units)`` each."""
+
+    def log_marginal_at(
+        self, units: Sequence[Tensor | None], kept: int, fields: Sequence[Tensor]
+    ) -> Tensor:
+        """Log Σ exp(−E) over the other side than the one that is kept, its fields being known."""
+
+
+class Deep(Protocol):
+    """A machine of layers, the visible one first."""
+
+    weights: nn.ParameterList
+    biases: nn.ParameterList
+
+    def layered(self) -> Joints:
+        """The layers as they are now."""
+
+
+class PersistentLayers(Remembers):
+    """Data, their hidden units by mean field, against chains that go on from step to step.
+
+    The gradient is that of the variational bound B(x) at the means m that mean field finds in
+    ``num_sweeps`` sweeps from a pass up, and Younes' (1989) for log Z (Salakhutdinov & Hinton
+    2009). A chain is its odd layers, h₁, h₃, …; from them come the even ones, and the means
+    given those serve the gradient and draw the odd layers that are remembered. In coordinates
+    centred at μ, slow averages of every layer over the data, and carried back (Montavon & Müller
+    2012), with ⟨·⟩ for data less chains:
+
+        ΔWₗ = ⟨(hₗ₋₁ − μₗ₋₁)(hₗ − μₗ)ᵀ⟩        Δbₗ = ⟨hₗ⟩ − ΔWₗᵀ μₗ₋₁ − ΔWₗ₊₁ μₗ₊₁
+
+    Its loss is the mean of −B over the data less that of −log Σ exp(−E) over the chains' even
+    layers, which says little about the likelihood.
+
+    Args:
+        num_sweeps: of mean field, at least 1.
+        k: Gibbs steps between two steps of learning.
+        num_chains: over all processes.
+        centred: whether μ follows the data; else it stays 0.
+
+    Raises:
+        ValueError: where a number is below 1.
+    """
+
+    sharded = ("chains",)
+
+    def __init__(
+        self, num_sweeps: int = 5, k: int = 1, num_chains: int = 100, *, centred: bool = True
+    ) -> None:
+        for name, value in (("num_sweeps", num_sweeps), ("k", k), ("num_chains", num_chains)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.num_sweeps = num_sweeps
+        self.k = k
+        self.num_chains = num_chains
+        self.centred = centred
+
+    @torch.no_grad()
+    def start(self, model: Any, batch_size: int) -> None:
+        """Begins chains and offsets at a pass up from visible units drawn from the biases.
+
+        The offsets are the means of that pass, which is the same whatever the number of chains
+        of a process.
+        """
+        visible = model.biases[0].sigmoid()
+        drawn = bernoulli(visible.expand(self.num_chains, -1))
+        machine = model.layered()
+        hidden = machine.rise(machine.given(drawn))
+        self.sizes = [layer.shape[1] for layer in hidden[0::2]]
+        self.chains = distributed.take_rows(bernoulli(torch.cat(hidden[0::2], 1)))
+        self.offsets = [layer.mean(0) for layer in (visible.unsqueeze(0), *hidden)]
+        if not self.centred:
+            self.offsets = [torch.zeros_like(offset) for offset in self.offsets]
+
+    def _walk(self, machine: Joints, num_layers: int) -> tuple[list[Tensor], list[Tensor]]:
+        """The chains k steps on: even layers and means of the odd ones; and the odd fields."""
+        units: list[Tensor | None] = [None] * num_layers
+        units[1::2] = self.chains.split(self.sizes, 1)
+        for _ in range(self.k):
+            units[0::2] = [bernoulli(field.sigmoid_()) for field in machine.fields(units, 0)]
+            fields = machine.fields(units, 1)
+            means = [field.sigmoid() for field in fields]
+            units[1::2] = [bernoulli(mean) for mean in means]
+        self.chains = torch.cat([unit for unit in units[1::2] if unit is not None], 1)
+        units[1::2] = means
+        return [unit for unit in units if unit is not None], fields
+
+    def _explain(self, machine: Joints, data: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The data and the means of the hidden layers by mean field; and the odd fields."""
+        given = machine.given(data)
+        means = machine.rise(given)
+        for _ in range(self.num_sweeps - 1):
+            means = given.sweep(means)
+        means = given.sweep(means, (1,))
+        fields = given.fields(means, 0)
+        means[0::2] = [field.sigmoid() for field in fields]
+        return [data, *means], fields
+
+    @torch.no_grad()
+    def _phases(self, model: Deep, data: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The gap, and how it rises with every coupling and bias."""
+        machine = model.layered()
+        seen, odds = self._explain(machine, data)
+        walked, walked_odds = self._walk(machine, len(seen))
+        gap = machine.log_marginal_at(walked, 0, walked_odds).mean()
+        gap = gap - machine.log_marginal_at(seen, 0, odds).mean()
+        for mean in seen[2::2]:
+            gap = gap - (torch.special.entr(mean) + torch.special.entr(1 - mean)).sum(1).mean()
+        if self.centred:
+            averages = [layer.mean(0) for layer in seen]
+            distributed.average(averages)
+            pairs = zip(self.offsets, averages, strict=True)
+            self.offsets = [old.lerp(new, SLIDE) for old, new in pairs]
+        layers = [torch.cat(both) for both in zip(seen, walked, strict=True)]
+        share = torch.full_like(layers[0][:, 0], 1.0 / len(walked[0]))
+        share[: len(data)] = -1.0 / len(data)
+        return gap, contrast(layers, self.offsets, share)
+
+    def __call__(self, model: Deep, batch: Batch) -> Info:
+        """The gap, with the chains held fixed after k steps."""
+        gap, slopes = self._phases(model, batch.x.flatten(1))
+        return {"loss": with_slopes(gap, slopes, [*model.weights, *model.biases])}
+
+    def state_dict(self) -> State:
+        """The chains and the offsets."""
+        return {"chains": self.chains, "offsets": self.offsets}
+
+    def load_state_dict(self, state: State) -> None:
+        """Takes them up again."""
+        self.chains = state["chains"].to(self.chains)
+        pairs = zip(state["offsets"], self.offsets, strict=True)
+        self.offsets = [found.to(old) for found, old in pairs]
+
+
+def contrast(
+    layers: Sequence[Float[Tensor, "rows units"]],
+    offsets: Sequence[Tensor],
+    share: Float[Tensor, " rows"],
+) -> list[Tensor]:
+    """Σ share · ∂(−E) in centred coordinates, carried back: of every W, then of every b.
+
+    Args:
+        layers: from the bottom up.
+        offsets: of each.
+        share: of every row; the sum of them is 0, as data and chains weigh alike.
+    """
+    centred = [layer - offset for layer, offset in zip(layers, offsets, strict=True)]
+    weighed = [layer * share.unsqueeze(1) for layer in centred]
+    weights, biases = [], [share @ layer for layer in layers]
+    for layer in range(1, len(layers)):
+        slope = (centred[layer - 1].T @ weighed[layer]).to(weighed[layer].dtype)
+        biases[layer - 1] = biases[layer - 1] - slope @ offsets[layer]
+        biases[layer] = biases[layer] - offsets[layer - 1] @ slope
+        weights.append(slope)
+    return [*weights, *biases]
+
+
+def with_slopes(value: Tensor, slopes: Sequence[Tensor], parameters: Sequence[Tensor]) -> Tensor:
+    """A value whose gradient is given, one slope for each parameter; costs no product."""
+    given: Tensor = _Given.apply(value, len(slopes), *slopes, *parameters)
+    return given
+
+
+class _Given(torch.autograd.Function):
+    """Hands slopes on as the gradient of a value."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, number: int, *slopes_then_parameters: Tensor) -> Tensor:
+        """Passes the value on and keeps the slopes."""
+        ctx.save_for_backward(*slopes_then_parameters[:number])
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        """The slopes, times the gradient from above."""
+        slopes = ctx.saved_tensors
+        return (None, None, *[None] * len(slopes), *(slope * outputs[0] for slope in slopes))
