@@ -17,6 +17,7 @@ from genus.recipes import ENTRIES
 TINY = {
     "ppca": {"num_components": 3},
     "rbm-500": {"num_hidden": 7, "num_chains": 5, "batch_size": 20},
+    "rbm-twos": {"num_hidden": 7, "num_chains": 5, "batch_size": 20},
     "dbn-500-500-2000": {"hidden": (9, 8, 5), "num_chains": 5, "batch_size": 20},
     "dbn-500-2000": {"hidden": (9, 5), "num_chains": 5, "batch_size": 20},
     "boltzmann": {"num_hidden": 3, "num_chains": 5, "batch_size": 20},
@@ -88,6 +89,7 @@ def own():
 SUITED = {
     "ppca": ("reals", "bits", "colours"),
     "rbm-500": ("bits",),
+    "rbm-twos": ("bits",),
     "dbn-500-500-2000": (),
     "dbn-500-2000": ("reals", "bits", "colours"),
     "boltzmann": ("bits",),

@@ -18,6 +18,7 @@ from genus.model import Completes
 from genus.recipes.budgets import describe_budget, parse_budget
 from genus.recipes.running import check_folder, check_writable
 from genus.recipes.runs import is_first_process
+from genus.report.curves import save_curves
 
 __all__ = ["command", "default_folder", "prepare"]
 
@@ -66,7 +67,8 @@ def command(
 ) -> None:
     """Trains a recipe into a run folder, runs/RECIPE or with --data runs/RECIPE@DATA by default.
 
-    A run that is stopped in any way goes on with --resume where it stood.
+    A run that is stopped in any way goes on with --resume where it stood. At its end the folder
+    also holds curves.png, the learning curves.
 
     Args:
         recipe: name of a recipe.
@@ -111,6 +113,7 @@ def command(
         label=label,
     )
     if is_first_process():
+        save_curves(folder / "log.jsonl", folder / "curves.png")
         _conclude(built, folder, progress, time.perf_counter() - started)
 
 
@@ -134,7 +137,7 @@ def prepare(
         raise ValueError(f"the seed must be 0 to 2^63 - 1, got {seed}")
     dataset = recipes.data_for(entry, data, view, options)
     built = recipes.build(recipe, dataset, seed=seed, **parsed)
-    return dataclasses.replace(built, loading=options)
+    return dataclasses.replace(built, loading=recipes.loading_of(entry, data, options))
 
 
 def default_folder(recipe: str, data: str | None) -> Path:

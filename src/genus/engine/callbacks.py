@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ from genus.engine import distributed
 from genus.engine.algorithm import Info
 from genus.engine.loop import Callback, Run
 
-__all__ = ["Bar", "Checkpoints", "Every", "History", "Log"]
+__all__ = ["Bar", "Checkpoints", "Every", "History", "Log", "Monitor"]
+
+MONITORED_SHARE = 0.02
+NEVER_ASKED = -1.0
 
 
 class History(Callback):
@@ -34,18 +38,36 @@ class History(Callback):
             self.rows.append(_row(run, info))
 
 
+class Monitor(Callback):
+    """Measures scalars for the :class:`Log` that asks it now and then, and changes nothing."""
+
+    @abstractmethod
+    def report(self, run: Run) -> Info:
+        """The scalars of now, by name; none where there is nothing to say yet."""
+
+
 class Log(Callback):
     """Writes the reported scalars to a file, one JSON object a line.
 
-    A resumed run drops the lines that the checkpoint had not reached.
+    Each monitor is asked at the first two lines, at the last step, and in between so seldom
+    that it takes about 2 % of the time of training. A resumed run drops the lines that the
+    checkpoint had not reached.
+
+    Args:
+        path: the file.
+        every: steps between lines.
+        monitors: whose scalars join those of the algorithm.
     """
 
-    def __init__(self, path: Path, every: int = 50) -> None:
+    def __init__(self, path: Path, every: int = 50, monitors: Sequence[Monitor] = ()) -> None:
         self.path = path
         self.every = every
+        self.monitors = tuple(monitors)
+        self.due = [NEVER_ASKED] * len(self.monitors)
 
     def start(self, run: Run) -> None:
         """Drops lines of steps that will be taken again."""
+        self.due = [NEVER_ASKED] * len(self.monitors)
         if distributed.rank() == 0 and self.path.exists():
             lines = self.path.read_text().splitlines()
             reached = (run.progress.step, run.progress.epoch)
@@ -55,13 +77,38 @@ class Log(Callback):
     def after_step(self, run: Run, info: Info) -> None:
         """Adds a line."""
         if distributed.rank() == 0:
-            with self.path.open("a") as file:
-                file.write(json.dumps(_row(run, info)) + "\n")
+            self._write(run, {**info, **self._monitored(run)})
 
     def after_epoch(self, run: Run, info: Info) -> None:
         """Adds a line where the algorithm reports something at the end of an epoch."""
         if info:
             self.after_step(run, info)
+
+    def stop(self, run: Run) -> None:
+        """Adds a line of what all monitors say of the last step."""
+        if self.monitors and distributed.rank() == 0:
+            self.due = [0.0] * len(self.monitors)
+            self._write(run, self._monitored(run))
+
+    def _write(self, run: Run, info: Info) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(_row(run, info)) + "\n")
+
+    def _monitored(self, run: Run) -> Info:
+        """What the monitors say whose turn it is; the dearer one is, the later its next turn.
+
+        The first time is a warm-up, whose cost says nothing of the others.
+        """
+        found: Info = {}
+        for number, monitor in enumerate(self.monitors):
+            due = self.due[number]
+            if run.progress.seconds < due:
+                continue
+            clock = time.perf_counter()
+            found |= monitor.report(run)
+            cost = 0.0 if due == NEVER_ASKED else time.perf_counter() - clock
+            self.due[number] = run.progress.seconds + cost / MONITORED_SHARE
+        return found
 
 
 class Checkpoints(Callback):

@@ -1,7 +1,7 @@
 """Recipes: named points, each a model, its data, an algorithm and a budget."""
 
 from genus.recipes.recipe import Entry, Published, Recipe
-from genus.recipes.registry import ENTRIES, build, data_for, find
+from genus.recipes.registry import ENTRIES, build, data_for, find, loading_of
 from genus.recipes.running import InterruptedRunError, train
 from genus.recipes.runs import RunFolder, open_run
 from genus.recipes.settings import parse_loading, parse_settings, settings_of
@@ -16,6 +16,7 @@ __all__ = [
     "build",
     "data_for",
     "find",
+    "loading_of",
     "open_run",
     "parse_loading",
     "parse_settings",

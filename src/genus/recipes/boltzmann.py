@@ -1,5 +1,6 @@
 """Boltzmann machines."""
 
+from dataclasses import replace
 from typing import Literal
 
 from genus.data import Dataset
@@ -10,19 +11,21 @@ from genus.objectives.contrastive import ContrastiveDivergence, PersistentContra
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
 from genus.objectives.persistent import PersistentGibbs
 from genus.objectives.tempering import TemperedContrastiveDivergence
+from genus.recipes.boltzmann_pictures import experiments, usual
 from genus.recipes.recipe import Entry, Published, Recipe
 from genus.recipes.suits import need_binary
 
-__all__ = ["ENTRIES", "machine", "rbm"]
+__all__ = ["ENTRIES", "machine", "rbm", "twos"]
 
 MOST_FOR_MEAN = 10_000
+ChainKind = Literal["persistent", "fast", "tempered", "from data"]
 
 
 def rbm(
     data: Dataset,
     *,
     num_hidden: int = 500,
-    chains: Literal["persistent", "fast", "tempered", "from data"] = "persistent",
+    chains: ChainKind = "persistent",
     num_chains: int = 100,
     k: int = 1,
     learning_rate: float = 0.2,
@@ -52,7 +55,37 @@ def rbm(
         batch_size=batch_size,
         budget=Budget(epochs=20),
     )
-    return Recipe("rbm-500", model, data, algorithm, algorithm.budget)
+    pictures = usual(model, objective, data)
+    return Recipe("rbm-500", model, data, algorithm, algorithm.budget, pictures=pictures)
+
+
+def twos(
+    data: Dataset,
+    *,
+    num_hidden: int = 50,
+    chains: ChainKind = "persistent",
+    num_chains: int = 100,
+    k: int = 1,
+    learning_rate: float = 0.3,
+    momentum: float = 0.5,
+    weight_decay: float = 0.0,
+    batch_size: int = 100,
+) -> Recipe:
+    """The textbook experiment: a small machine on one digit, and all that it can be asked."""
+    need_binary(data, "rbm-twos")
+    recipe = rbm(
+        data,
+        num_hidden=num_hidden,
+        chains=chains,
+        num_chains=num_chains,
+        k=k,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+    )
+    pictures = {**recipe.pictures, **experiments(recipe.model, data)}
+    return replace(recipe, name="rbm-twos", budget=Budget(epochs=60), pictures=pictures)
 
 
 def machine(
@@ -76,7 +109,8 @@ def machine(
         batch_size=batch_size,
         budget=Budget(epochs=5),
     )
-    return Recipe("boltzmann", model, data, algorithm, algorithm.budget)
+    pictures = usual(model, algorithm.objective, data)
+    return Recipe("boltzmann", model, data, algorithm, algorithm.budget, pictures=pictures)
 
 
 ENTRIES = (
@@ -94,6 +128,17 @@ ENTRIES = (
             )
         },
         model="RBM",
+    ),
+    Entry(
+        "rbm-twos",
+        family="boltzmann",
+        summary="the digit 2 at 16×16 by 50 hidden units, with a picture of all it can do",
+        data="mnist",
+        view="binary",
+        function=twos,
+        source="Hinton 2002; Tieleman 2008",
+        model="RBM",
+        loading={"classes": [2], "resize": 16},
     ),
     Entry(
         "boltzmann",

@@ -1,4 +1,4 @@
-"""Samples as files: a grid of pictures, or the numbers themselves."""
+"""Samples and pictures as files: a grid of pictures, or the numbers themselves."""
 
 import io
 import math
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from genus.data import Dataset
 from genus.engine import checkpoint
+from genus.spaces import Space
 
-__all__ = ["check_kind", "grid", "png", "save_samples"]
+__all__ = ["check_kind", "grid", "laid_out", "png", "save_picture", "save_samples", "signed"]
 
 KINDS = (".png", ".npy", ".npz")
 
@@ -47,6 +48,49 @@ def png(picture: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(enlarged).save(buffer, format="png")
     return buffer.getvalue()
+
+
+def signed(weights: Tensor) -> Tensor:
+    """Numbers of either sign on [0, 1], all on one scale about ½ for 0.
+
+    Black and white are minus and plus the size that 1 % of them exceed, which are clamped.
+    """
+    most = weights.abs().flatten().float().quantile(0.99).clamp_min(1e-12)
+    return (0.5 + weights / (2.0 * most)).clamp(0, 1)
+
+
+def laid_out(images: Tensor, space: Space, *, columns: int) -> Tensor:
+    """One-channel images of a space in rows, the last of them filled up with grey.
+
+    Args:
+        images: on [0, 1], of ``space.num_dimensions`` pixels each; values outside are clamped.
+        space: of shape ``(1, height, width)``.
+        columns: of the layout.
+
+    Returns:
+        Shape ``(row, column, height, width)``.
+    """
+    height, width = space.shape[-2:]
+    flat = images.detach().float().cpu().reshape(len(images), height, width).clamp(0, 1)
+    across = min(columns, len(flat))
+    missing = -len(flat) % across
+    filled = torch.cat([flat, torch.full((missing, height, width), 0.5)])
+    return filled.reshape(-1, across, height, width)
+
+
+def save_picture(path: Path, images: Tensor) -> None:
+    """Writes a ``.png`` of images in rows.
+
+    Args:
+        path: the file.
+        images: on [0, 1], shape ``(row, column, height, width)``.
+
+    Raises:
+        OSError: where the file cannot be written; nothing is left behind.
+    """
+    levels = (255 * images).round().to(torch.uint8)
+    picture = grid(levels.flatten(0, 1), columns=images.shape[1])
+    checkpoint.write_bytes(path, png(picture))
 
 
 def check_kind(path: Path, data: Dataset | None, option: str = "--out") -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from torch import Tensor
+
 from genus.data import Dataset
 from genus.data.dataset import View
 from genus.engine import Algorithm, Budget
@@ -27,6 +29,8 @@ class Recipe:
         seed: of initialisation, order and draws.
         settings: what was asked for beside the defaults.
         loading: options with which the data were loaded, such as ``resize``.
+        pictures: what to look at while it learns, by name: functions that give images on
+            [0, 1] in rows, shape ``(row, column, height, width)``.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Recipe:
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     loading: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Entry:
         source: the paper.
         published: figures to compare with, by metric.
         model: name of the model class.
+        loading: options with which its own data are loaded, such as ``resize``.
     """
 
     name: str
@@ -85,3 +91,4 @@ class Entry:
     source: str
     published: Mapping[str, Published] = field(default_factory=dict)
     model: str = ""
+    loading: Mapping[str, Any] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from genus.recipes.recipe import Entry, Recipe
 from genus.recipes.settings import check_settings, nearest
 from genus.spaces import Pixels
 
-__all__ = ["ENTRIES", "build", "data_for", "find"]
+__all__ = ["ENTRIES", "build", "data_for", "find", "loading_of"]
 
 _FAMILIES = (linear, autoregressive, boltzmann, deep_belief, variational, diffusion, implicit)
 
@@ -43,7 +43,7 @@ def find(name: str) -> Entry:
             f"(recipes: {', '.join(ENTRIES)})"
         )
     entry = ENTRIES[plain]
-    return replace(entry, name=name, data=other, published={}) if at else entry
+    return replace(entry, name=name, data=other, published={}, loading={}) if at else entry
 
 
 def data_for(
@@ -58,15 +58,24 @@ def data_for(
         entry: the recipe.
         data: name or path; the recipe's own by default.
         view: the recipe's own where the data are images of levels, else that of the data set.
-        loading: options for the loader, such as ``resize``.
+        loading: options for the loader, such as ``resize``; the recipe's own data are loaded
+            with those of the recipe where these do not say otherwise.
 
     Raises:
         ValueError: where there are no such data, or they cannot be loaded so.
     """
     name = entry.data if data is None else data
-    loaded = datasets.load(name, view=view, **dict(loading or {}))  # type: ignore[arg-type]
+    options = loading_of(entry, data, loading)
+    loaded = datasets.load(name, view=view, **options)  # type: ignore[arg-type]
     suits = loaded.kind == "image" and isinstance(loaded.stored_space, Pixels)
     return loaded.viewed(entry.view) if view is None and entry.view and suits else loaded
+
+
+def loading_of(
+    entry: Entry, data: str | Path | None = None, loading: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The options with which :func:`data_for` loads these data."""
+    return {**(entry.loading if data is None else {}), **(loading or {})}
 
 
 def build(
@@ -90,6 +99,7 @@ def build(
     entry = find(name)
     check_settings(entry, settings)
     chosen = data if isinstance(data, Dataset) else data_for(entry, data)
+    loading = {} if isinstance(data, Dataset) else loading_of(entry, data)
     with seeded(seed, torch.device("cpu")):
         recipe = entry.function(chosen, **settings)
-    return replace(recipe, name=name, seed=seed, settings=dict(settings))
+    return replace(recipe, name=name, seed=seed, settings=dict(settings), loading=loading)

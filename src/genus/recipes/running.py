@@ -20,7 +20,8 @@ from genus.engine.callbacks import Bar, Checkpoints, Log
 from genus.engine.loop import Precision, resolve_device
 from genus.evaluation.samplers import sampler_of
 from genus.model import Model
-from genus.recipes.pictures import save_samples
+from genus.recipes.monitors import monitors_of
+from genus.recipes.pictures import save_picture, save_samples
 from genus.recipes.recipe import Recipe
 from genus.recipes.runs import describe, differences
 from genus.spaces import Categorical
@@ -49,7 +50,8 @@ def train(
     """Trains a recipe and keeps everything in one folder.
 
     The folder then holds ``config.json`` and ``model.safetensors`` (what :func:`genus.load`
-    reads), ``training.safetensors`` (what a resume needs), ``log.jsonl`` and ``samples/``.
+    reads), ``training.safetensors`` (what a resume needs), ``log.jsonl``, ``samples/`` and, where
+    the recipe has pictures of its own, ``pictures/``.
     Every file is written whole or not at all, and a run that fails before its first checkpoint
     leaves nothing. Under ``torchrun`` the first process writes.
 
@@ -79,6 +81,8 @@ def train(
     bar = Bar(label or recipe.name, console)
     writer = _Writer(recipe, path, notes, samples)
     stop = _Stop(path, writer.write_model)
+    monitors = monitors_of(recipe)
+    log = Log(path / "log.jsonl", every=10, monitors=monitors)
     saved = Checkpoints(path / TRAINING, seconds=checkpoint_seconds, beside=writer.write_model)
     try:
         with _nothing_left(path), stop.listening(), _closing(bar):
@@ -90,7 +94,7 @@ def train(
                 recipe.algorithm,
                 budget=recipe.budget,
                 seed=recipe.seed,
-                callbacks=(Log(path / "log.jsonl", every=10), saved, stop, writer, bar),
+                callbacks=(*monitors, log, saved, stop, writer, bar),
                 device=place,
                 precision=precision,
                 resume=path / TRAINING if going_on else None,
@@ -189,12 +193,13 @@ def _nothing_left(path: Path) -> Iterator[None]:
         if not in_use and distributed.rank() == 0 and not (path / TRAINING).exists():
             for name in ("config.json", "model.safetensors", "log.jsonl"):
                 (path / name).unlink(missing_ok=True)
-            shutil.rmtree(path if made else path / "samples", ignore_errors=True)
+            for drawn in (path,) if made else (path / "samples", path / "pictures"):
+                shutil.rmtree(drawn, ignore_errors=True)
         raise
 
 
 class _Writer(Callback):
-    """Writes the answering model beside each checkpoint, and pictures of samples.
+    """Writes the answering model beside each checkpoint, samples, and the recipe's pictures.
 
     Pictures are drawn so that they take at most a tenth of the training time.
     """
@@ -240,6 +245,9 @@ class _Writer(Callback):
         drawn = sampler_of(model, data).draw(self.samples, 0)
         kind = "png" if data.kind == "image" else "npy"
         save_samples(folder / f"step-{run.progress.step:06d}.{kind}", drawn.cpu(), data)
+        for name, draw in self.recipe.pictures.items():
+            (self.path / "pictures").mkdir(exist_ok=True)
+            save_picture(self.path / "pictures" / f"{name}.png", draw())
 
 
 class _Stop(Callback):
