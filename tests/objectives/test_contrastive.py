@@ -100,6 +100,24 @@ def test_many_steps_of_contrastive_divergence_give_the_likelihood_gradient():
     assert_close_gradients(gradients(model, loss), gradients(model, negative_log_likelihood))
 
 
+def test_the_gradient_of_contrastive_divergence_tends_to_the_likelihoods_with_k():
+    """Chains that mix slowly: the distance falls with every k, to the noise of N chains."""
+    model = stiff()
+    with torch.no_grad():
+        model.weights.mul_(1.8)
+    energy = model.free_energy(V.reshape(-1, 2, 2))
+    exact = gradients(model, (DATA * energy).sum() + (-energy).logsumexp(0))
+    distances = []
+    for k in (1, 3, 9, 27):
+        objective = started(ContrastiveDivergence(k, centred=False), model)
+        found = gradients(model, objective(model, batch())["loss"])
+        pairs = zip(found, exact, strict=True)
+        distances.append(float(torch.stack([(a - b).abs().max() for a, b in pairs]).max()))
+    assert distances[0] > 1.5 * distances[1] > 2.25 * distances[2]
+    # 5 standard errors of an entry
+    assert distances[3] < 5 * (2 / N) ** 0.5 < 0.15 * distances[0], distances
+
+
 @pytest.mark.parametrize(("k", "centred"), [(1, True), (2, False)])
 def test_persistent_chains_in_equilibrium_give_the_likelihood_gradient(k, centred):
     model = stiff()
