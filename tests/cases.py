@@ -80,6 +80,64 @@ def rbm():
     ]
 
 
+def rbm_units():
+    from genus.models import RBM
+    from genus.objectives.contrastive import PersistentContrastiveDivergence
+
+    def by_chains(model):
+        objective = PersistentContrastiveDivergence(1, num_chains=30)
+        return Descend(objective, Optimiser("sgd", 0.1, (0.5, 0.0)), batch_size=30)
+
+    def slowly(model):
+        objective = PersistentContrastiveDivergence(1, num_chains=30)
+        return Descend(objective, Optimiser("sgd", 0.03, (0.5, 0.0)), batch_size=30)
+
+    suits, levels = Categorical((3,), 3), Pixels((1, 2, 2), 3)
+    short = {"num_steps": 200, "num_sweeps": 100}
+    return [
+        Case(
+            "rbm of reals",
+            lambda: RBM(PLANE, 5, **short),
+            lopsided(PLANE),
+            scale=1.0,
+            steps=200,
+            algorithm=slowly,
+        ),
+        Case(
+            "rbm of reals on both sides",
+            lambda: RBM(PLANE, 3, hidden="gaussian", **short),
+            lopsided(PLANE),
+            scale=0.3,
+            steps=200,
+            algorithm=slowly,
+        ),
+        Case(
+            "rbm of categories",
+            lambda: RBM(suits, 2, hidden="categorical", num_states=4, **short),
+            lopsided(suits),
+            scale=2.0,
+            steps=200,
+            algorithm=by_chains,
+        ),
+        Case(
+            "rbm of levels",
+            lambda: RBM(levels, 3, visible="rectified", hidden="rectified", num_states=3, **short),
+            lopsided(levels),
+            scale=1.0,
+            steps=200,
+            algorithm=slowly,
+        ),
+        Case(
+            "rbm of bits with real hidden units",
+            lambda: RBM(BITS, 3, hidden="gaussian", num_temperatures=100, **short),
+            lopsided(BITS),
+            scale=1.5,
+            steps=200,
+            algorithm=slowly,
+        ),
+    ]
+
+
 def boltzmann_machine():
     from genus.models import BoltzmannMachine, HiddenBoltzmannMachine
     from genus.models.boltzmann import grid_pairs
@@ -545,6 +603,7 @@ def diffusion():
 FAMILIES = (
     ppca,
     rbm,
+    rbm_units,
     boltzmann_machine,
     deep_boltzmann,
     deep_belief,
