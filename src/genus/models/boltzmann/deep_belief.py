@@ -325,7 +325,12 @@ class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classi
 
     @torch.no_grad()
     def to_classifier(
-        self, num_classes: int | None = None, *, dropout: float = 0.0, input_dropout: float = 0.0
+        self,
+        num_classes: int | None = None,
+        *,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        grey: bool = False,
     ) -> SigmoidClassifier:
         """A feed-forward classifier that begins with the recognition weights.
 
@@ -335,17 +340,27 @@ class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classi
             num_classes: by default the number of this network's labels.
             dropout: share of hidden units left out while it learns.
             input_dropout: the same of the data.
+            grey: whether it takes reals on [0, 1] in the place of bits, such as the grey levels
+                that bits are drawn from.
 
         Raises:
-            ValueError: where ``num_classes`` is missing, or other than the network's.
+            ValueError: where ``num_classes`` is missing, or other than the network's; where
+                data that are real already should be grey.
         """
         known = self.stack.top.num_labels or None
         count = known if num_classes is None else num_classes
         if count is None or (known is not None and count != known):
             raise ValueError(f"num_classes must be given, and {known or 'any'} here; got {count}")
+        space = cast(Binary | Real, self.space)
+        if grey and isinstance(space, Real):
+            raise ValueError("grey stands for bits, but the data are real already; drop it")
         hidden = tuple(len(cast(Layer, layer).hidden_bias) for layer in self.stack.layers)
         made = SigmoidClassifier(
-            cast(Binary, self.space), count, hidden, dropout=dropout, input_dropout=input_dropout
+            Real(space.shape) if grey else space,
+            count,
+            hidden,
+            dropout=dropout,
+            input_dropout=input_dropout,
         ).to(self.example)
         ups = [*self.stack.recognisers, self.stack.top.unit_weights]
         for linear, layer, weights in zip(made.layers, self.stack.layers, ups, strict=True):
