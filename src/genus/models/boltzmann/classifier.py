@@ -19,13 +19,15 @@ from genus.version import __version__
 __all__ = ["SigmoidClassifier"]
 
 ROWS = 1000
+SIGMOID_GAIN = 4.0
 
 
 class SigmoidClassifier(nn.Module):
     """Layers of sigmoid units and a softmax: p(label | x), and nothing about x itself.
 
-    Its weights are random; :meth:`genus.models.DeepBeliefNetwork.to_classifier` makes one whose
-    layers are those of a network that was trained without labels (Hinton & Salakhutdinov 2006).
+    Its weights are random, of the size that suits sigmoid layers (Glorot & Bengio 2010);
+    :meth:`genus.models.DeepBeliefNetwork.to_classifier` makes one whose layers are those of a
+    network that was trained without labels (Hinton & Salakhutdinov 2006).
 
     Args:
         space: of the data, Binary or Real.
@@ -75,6 +77,10 @@ class SigmoidClassifier(nn.Module):
         }
         sizes = (space.num_dimensions, *hidden)
         self.layers = nn.ModuleList(nn.Linear(below, above) for below, above in pairwise(sizes))
+        for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
+            nn.init.xavier_uniform_(layer.weight, gain=SIGMOID_GAIN)
+            nn.init.zeros_(layer.bias)
         self.label = nn.Linear(hidden[-1], num_classes)
         self.dropout, self.input_dropout = nn.Dropout(dropout), nn.Dropout(input_dropout)
 

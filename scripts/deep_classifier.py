@@ -1,0 +1,237 @@
+"""Digits told apart from few and from many labels: pretrained layers against a random start.
+
+    OMP_NUM_THREADS=2 python scripts/deep_classifier.py --seconds 7200 --seeds 3
+
+A deep belief network learns all 60,000 training pictures of MNIST without labels, binary draws
+anew in every epoch. Its layers begin a feed-forward classifier, which is fine-tuned with dropout
+on the grey pictures of a random subset of labels; another of the same shape begins at random and
+learns the same subset as long, with the same algorithm. Both are judged on the 10,000 test
+pictures after their last step; nothing is chosen on these. Figures are means over seeds, each
+with pretraining, subset and order of its own; the standard error is that of the seeds where
+there are several, else that of the test pictures.
+
+Writes results/dbn-classifier.json after each seed: what a run that is stopped has done, stays.
+"""
+
+import argparse
+import json
+import math
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import genus
+from genus import data as datasets
+from genus.engine import Budget, Descend, Optimiser, checkpoint
+from genus.engine.seeding import address, seeded
+from genus.models import DeepBeliefNetwork
+from genus.models.boltzmann import SigmoidClassifier
+from genus.objectives.cross_entropy import CrossEntropy
+from genus.recipes.results import hardware
+from genus.spaces import Binary, Real
+
+PUBLISHED = {100: (0.8170, 0.7602), 1000: (0.9365, 0.8871), 10_000: (0.9727, 0.9473)}
+PUBLISHED |= {60_000: (0.9873, 0.9820)}
+ACCURACY_OF = "monsta-hd/boltzmann-machines (mnist)"
+ERROR_OF = "Hinton & Salakhutdinov 2006, pretraining + backprop (mnist)"
+CPU = torch.device("cpu")
+
+
+class Clock:
+    """How much of a limit each part may spend: its weight among the parts still to come."""
+
+    def __init__(self, seconds: float | None, weights: list[float]) -> None:
+        self.end = None if seconds is None else time.perf_counter() + seconds
+        self.weights = weights
+
+    def next(self, epochs: float, steps: int | None = None) -> Budget:
+        """The budget of the next part."""
+        weight = self.weights.pop(0)
+        seconds = None
+        if self.end is not None:
+            left = max(0.5, self.end - time.perf_counter())
+            seconds = left * weight / (weight + sum(self.weights))
+        return Budget(epochs=None if steps else epochs, steps=steps, seconds=seconds)
+
+
+def mnist() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Grey pictures on [0, 1] and labels: 60,000 to learn from, 10,000 to test on."""
+    data = datasets.load("mnist", view="pixels")
+    parts = {name: data.materialise(name).float() / 255 for name in ("train", "valid", "test")}
+    labels = {name: data.labels(name) for name in parts}
+    x, y = (torch.cat([part["train"], part["valid"]]) for part in (parts, labels))
+    return x, y, parts["test"], labels["test"]
+
+
+def pretrained(options: argparse.Namespace, x: Tensor, budget: Budget, seed: int) -> Any:
+    """A network that has learnt the pictures, drawn in black and white anew in every epoch."""
+    with seeded(address(seed, "network"), CPU):
+        network = DeepBeliefNetwork(Binary(tuple(x.shape[1:])), options.hidden)
+    network.set_visible_bias(x[:10_000].mean(0))
+    source = genus.engine.Tensors(x, network.space, transform=torch.bernoulli)
+    algorithm = network.algorithm(learning_rate=options.pretraining_rate)
+    network.fit(source, algorithm=algorithm, budget=budget, seed=seed, device=options.device)
+    return network.cpu()
+
+
+def fine_tuning(options: argparse.Namespace, budget: Budget) -> Descend:
+    """How a classifier learns: Adam, its rate rising and then falling."""
+    optimiser = Optimiser(
+        learning_rate=options.rate, weight_decay=options.weight_decay, schedule="one-cycle"
+    )
+    return Descend(CrossEntropy(), optimiser, batch_size=100, budget=budget)
+
+
+def accuracies(
+    options: argparse.Namespace, pictures: tuple[Tensor, ...], seed: int, clock: Clock
+) -> dict[str, float]:
+    """The test accuracy of every label count, pretrained and from a random start."""
+    x, y, test, truth = pictures
+    network = pretrained(options, x, clock.next(options.pretraining_epochs), seed)
+    dropout = {"dropout": options.dropout, "input_dropout": options.input_dropout}
+    generator = torch.Generator().manual_seed(address(seed, "labels"))
+    order = torch.randperm(len(x), generator=generator)
+    found = {}
+    for count in options.labels:
+        rows = order[:count]
+        steps = max(options.fewest_steps, round(options.epochs * count / 100))
+        for start in ("pretrained", "random"):
+            with seeded(address(seed, start, count), CPU):
+                if start == "pretrained":
+                    classifier = network.to_classifier(10, grey=True, **dropout)
+                else:
+                    space = Real(tuple(x.shape[1:]))
+                    classifier = SigmoidClassifier(space, 10, options.hidden, **dropout)
+            budget = clock.next(options.epochs, steps)
+            algorithm = fine_tuning(options, budget)
+            classifier.fit(
+                x[rows],
+                y[rows],
+                algorithm=algorithm,
+                budget=budget,
+                seed=seed,
+                device=options.device,
+            )
+            classifier.cpu()
+            found[f"{start}, {count} labels"] = 1 - classifier.error_rate(test, truth)
+            say = f"seed {seed}: {start}, {count:,} labels: {found[f'{start}, {count} labels']:.4f}"
+            print(say, flush=True)
+    return found
+
+
+def entry(values: list[float], num_test: int) -> dict[str, Any]:
+    """The mean over seeds with its standard error."""
+    mean = sum(values) / len(values)
+    if len(values) > 1:
+        spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
+        error = spread / math.sqrt(len(values))
+    else:
+        error = math.sqrt(abs(mean * (1 - mean)) / num_test)
+    return {"value": mean, "sign": "=", "standard_error": error}
+
+
+def record(
+    options: argparse.Namespace, found: list[dict[str, float]], num_test: int, seconds: float
+) -> dict[str, Any]:
+    """What results/dbn-classifier.json holds."""
+    metrics: dict[str, Any] = {}
+    for name in found[0]:
+        start, count = name.split(", ")
+        here = entry([seed[name] for seed in found], num_test)
+        published = PUBLISHED.get(int(count.split()[0]))
+        if published is not None:
+            here["published"] = published[0 if start == "pretrained" else 1]
+            here["source"] = ACCURACY_OF
+        metrics[f"accuracy, {name}"] = here
+    for count in options.labels:
+        pair = [f"{start}, {count} labels" for start in ("pretrained", "random")]
+        gains = [seed[pair[0]] - seed[pair[1]] for seed in found]
+        gain = entry(gains, num_test)
+        metrics[f"gain, {count} labels"] = (
+            gain if len(gains) > 1 else gain | {"standard_error": None}
+        )
+    if 60_000 in options.labels:
+        errors = [1 - seed["pretrained, 60000 labels"] for seed in found]
+        published = {"published": 0.0115, "source": ERROR_OF}
+        metrics["error_rate"] = entry(errors, num_test) | published
+    return {
+        "recipe": "dbn-classifier",
+        "data": "mnist",
+        "binarisation": "dynamic",
+        "metrics": metrics,
+        "seeds": list(range(len(found))),
+        "commit": commit(),
+        "hardware": hardware(),
+        "seconds": round(seconds, 1),
+        "command": shlex.join(["python", *sys.argv]),
+        "note": "pretraining sees binary draws, classifiers grey pictures; "
+        f"hidden {list(options.hidden)}, dropout {options.dropout}",
+    }
+
+
+def commit() -> str | None:
+    """Of the sources that ran."""
+    asked = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    return asked.stdout.strip() or None
+
+
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--seconds", type=float, help="limit for everything; budgets shrink to fit")
+    add("--seeds", type=int, default=1)
+    add("--labels", type=int, nargs="+", default=[100, 1000, 10_000, 60_000])
+    add("--hidden", type=int, nargs="+", default=[500, 500, 2000])
+    add("--pretraining-epochs", type=float, default=90, help="over all layers")
+    add("--pretraining-rate", type=float, default=0.1)
+    add("--epochs", type=float, default=60, help="of fine-tuning")
+    add("--fewest-steps", type=int, default=2000, help="of fine-tuning, where labels are few")
+    add("--rate", type=float, default=1e-3)
+    add("--weight-decay", type=float, default=0.0)
+    add("--dropout", type=float, default=0.3)
+    add("--input-dropout", type=float, default=0.1)
+    add("--device", default="auto")
+    add("--out", type=Path, default=Path("results"))
+    options = parser.parse_args(arguments)
+    options.hidden = tuple(options.hidden)
+    wrong = [count for count in options.labels if not 1 <= count <= 60_000]
+    if wrong or options.seeds < 1:
+        parser.error(
+            f"labels must be 1 to 60000 and seeds at least 1, got {wrong or options.seeds}"
+        )
+    return options
+
+
+def main() -> None:
+    """Runs every seed and writes the record after each."""
+    options, clock = parsed(), time.perf_counter()
+    pictures, found = mnist(), []
+    options.out.mkdir(parents=True, exist_ok=True)
+    for seed in range(options.seeds):
+        seconds = None
+        if options.seconds is not None:
+            spent = time.perf_counter() - clock
+            seconds = max(1.0, (options.seconds - spent) / (options.seeds - seed))
+        each = [math.sqrt(count) for count in options.labels for _ in range(2)]
+        weights = [sum(each), *each]
+        found.append(accuracies(options, pictures, seed, Clock(seconds, weights)))
+        made = record(options, found, len(pictures[2]), time.perf_counter() - clock)
+        checkpoint.write_json(options.out / "dbn-classifier.json", made)
+    print(json.dumps(made["metrics"], indent=1))
+
+
+if __name__ == "__main__":
+    main()
