@@ -88,6 +88,9 @@ class Contrast(Remembers):
     its plain gradient, for which ΔW is used again:
 
         Δ log σᵢ² = ½ ⟨(vᵢ − bᵢ)² / σᵢ²⟩ − Σⱼ Wᵢⱼ ⟨s(v)ᵢ hⱼ⟩
+
+    and in centred coordinates the rows of ΔW and Δb̃ are multiplied by σᵢ², which makes a step
+    as large, in deviations of the unit, whatever the unit's scale.
     """
 
     def __init__(self, k: int, centred: bool, sparsity: Sparsity | None = None) -> None:
@@ -131,7 +134,8 @@ class Contrast(Remembers):
             if self.sparsity:
                 hidden = self._sparser(hidden, averages[1], num_data)
         offsets = (self.visible_offset, self.hidden_offset)
-        gap: Tensor = _Gap.apply(value, visible, hidden, share, *offsets, spread, *parameters)
+        sides = (visible, hidden, share, *offsets)
+        gap: Tensor = _Gap.apply(value, *sides, spread, self.centred, *parameters)
         return gap
 
     def _sparser(self, hidden: Tensor, average: Tensor, num_data: int) -> Tensor:
@@ -165,11 +169,14 @@ class _Gap(torch.autograd.Function):
         visible_offset: Tensor,
         hidden_offset: Tensor,
         spread: Float[Tensor, " visible"] | None,
+        scaled: bool,
         *parameters: Tensor,
     ) -> Tensor:
         """Passes the value on and keeps the two sides and each row's share in the contrast."""
         kept = (visible, hidden, share, visible_offset, hidden_offset)
-        ctx.save_for_backward(*kept, *(() if spread is None else (spread, parameters[0])))
+        learnt = () if spread is None else (spread, parameters[0], parameters[3])
+        ctx.save_for_backward(*kept, *learnt)
+        ctx.scaled = scaled
         return value.clone()
 
     @staticmethod
@@ -180,14 +187,17 @@ class _Gap(torch.autograd.Function):
         centred = (hidden - hidden_offset).mul_(share.unsqueeze(1))
         weights = (visible - visible_offset).T @ centred
         seen, caused = share @ visible, share @ hidden
+        further: tuple[Tensor, ...] = ()
+        if learnt:
+            spread, W, width = learnt
+            product = (W * weights).sum(1) + seen * (W @ hidden_offset)
+            product = product + visible_offset * (W @ caused)
+            further = (-outputs[0] * spread - product,)
+            if ctx.scaled:
+                weights, seen = weights * width.exp().unsqueeze(1), seen * width.exp()
         visible_bias = seen - weights @ hidden_offset
         hidden_bias = caused - visible_offset @ weights
-        gradients = (weights, visible_bias, hidden_bias)
-        if not learnt:
-            return (*[None] * 7, *gradients)
-        spread, W = learnt
-        product = (W * weights).sum(1) + seen * (W @ hidden_offset) + visible_offset * (W @ caused)
-        return (*[None] * 7, *gradients, -outputs[0] * spread - product)
+        return (*[None] * 8, weights, visible_bias, hidden_bias, *further)
 
 
 class ContrastiveDivergence(Contrast):

@@ -17,6 +17,7 @@ from genus.recipes import (
     diffusion,
     implicit,
     linear,
+    real_boltzmann,
     variational,
 )
 from genus.recipes.recipe import Entry, Recipe
@@ -25,7 +26,16 @@ from genus.spaces import Pixels
 
 __all__ = ["ENTRIES", "build", "data_for", "find", "loading_of"]
 
-_FAMILIES = (linear, autoregressive, boltzmann, deep_belief, variational, diffusion, implicit)
+_FAMILIES = (
+    linear,
+    autoregressive,
+    boltzmann,
+    real_boltzmann,
+    deep_belief,
+    variational,
+    diffusion,
+    implicit,
+)
 
 ENTRIES: dict[str, Entry] = {entry.name: entry for part in _FAMILIES for entry in part.ENTRIES}
 
