@@ -157,7 +157,7 @@ def test_layer_bounds_are_those_of_shorter_networks():
     assert torch.allclose(bounds[:, 1], short.lower_bound(points, effort=2, seed=5), atol=1e-9)
     whole = model.log_weights(points, 50_000, condition=given(LABELS, 8), seed=1).mean(1)
     several = torch.stack(
-        [model.layer_bounds(points, condition=given(LABELS, 8), seed=s)[:, 2] for s in range(800)]
+        [model.layer_bounds(points, condition=given(LABELS, 8), seed=s)[:, 2] for s in range(300)]
     )
     for x in range(8):
         assert_mean(several[:, x], whole[x].item(), f"bound of {x}", slack=0.05)
@@ -405,7 +405,7 @@ def test_the_bound_grows_with_a_layer_that_learns():
     model = DeepBeliefNetwork(spaces.Binary((4,)), (3, 8))
     with torch.enable_grad():
         algorithm = model.algorithm(learning_rate=(0.1, 0.1), num_chains=100)
-        model.fit(x, algorithm=algorithm, epochs=40, device="cpu")
+        model.fit(x, algorithm=algorithm, epochs=25, device="cpu")
     bounds = model.layer_bounds(x[:200], effort=50, seed=1).mean(0)
     assert bounds[1] > bounds[0] - 0.02
 
@@ -454,3 +454,19 @@ def test_impossible_arguments_are_refused():
 def test_layers_of_both_kinds_know_their_smallest_side():
     assert BinaryLayer(3, 20).smallest_side == 3
     assert GaussianLayer(3, 20).smallest_side == 20
+
+
+def test_it_stands_in_a_pipeline_of_scikit_learn():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    from genus.sklearn import GenusTransformer
+
+    x = lopsided(spaces.Binary((5,)))
+    settings = {"hidden": (6, 4)}
+    codes = GenusTransformer("DeepBeliefNetwork", space="binary", settings=settings, epochs=4)
+    pipeline = make_pipeline(codes, LogisticRegression()).fit(x.numpy(), x[:, 0].long().numpy())
+    found = torch.from_numpy(pipeline[0].transform(x[:5].numpy()))
+    assert torch.equal(found, pipeline[0].model_.features(x[:5]))
+    assert found.shape == (5, 4)
+    assert pipeline.predict(x[:5].numpy()).shape == (5,)
