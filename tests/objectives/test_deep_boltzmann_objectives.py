@@ -71,6 +71,7 @@ def test_data_are_explained_by_so_many_sweeps_and_the_gap_is_of_bounds(visible, 
         for found, field in zip(seen[1::2], odds, strict=True):
             assert torch.allclose(found, field.sigmoid(), atol=1e-12)
         with seeded(4, CPU):
+            objective._begin(seen)
             walked, _ = objective._walk(model.layered(), len(seen))
         negative = model.layered().log_marginal(walked, 0).mean()
         bound = model.layered().given(data).bound(seen[1:]) + data @ model.biases[0]
@@ -146,17 +147,32 @@ def test_slopes_are_those_of_the_centred_energy_carried_back(visible, hidden):
 def test_offsets_follow_the_data_and_slopes_become_the_gradient():
     model = stiff()
     objective = started(model, PersistentLayers(4, num_chains=6))
-    before = [offset.clone() for offset in objective.offsets]
-    data = bits(5)[[1, 3, 7]]
-    with torch.no_grad():
-        seen, _ = objective._explain(model.layered(), data)
-    objective(model, Batch(data, None))["loss"].backward()
-    for old, new, mean in zip(before, objective.offsets, seen, strict=True):
-        assert torch.allclose(new, 0.99 * old + 0.01 * mean.mean(0), atol=1e-12)
+    averages = []
+    for data in (bits(5)[[1, 3, 7]], bits(5)[[30, 2, 8, 9]]):
+        with torch.no_grad():
+            seen, _ = objective._explain(model.layered(), data)
+        averages.append([layer.mean(0) for layer in seen])
+        objective(model, Batch(data, None))["loss"].backward()
+    for first, second, offset in zip(*averages, objective.offsets, strict=True):
+        assert torch.allclose(offset, 0.99 * first + 0.01 * second, atol=1e-12)
     slopes = [torch.full_like(p, 2.0) for p in model.parameters()]
     model.zero_grad()
     (3.0 * with_slopes(torch.tensor(1.0), slopes, list(model.parameters()))).backward()
     assert all(bool((p.grad == 6.0).all()) for p in model.parameters())
+
+
+@torch.no_grad()
+def test_chains_begin_at_what_explains_the_first_batch():
+    """Each mean within 5 standard errors: 1 false alarm in 100,000."""
+    model = stiff(3, (4, 2, 3))
+    objective = started(model, PersistentLayers(num_chains=20001))
+    seen, _ = objective._explain(model.layered(), bits(3)[[5, 2]])
+    with seeded(2, CPU):
+        objective._begin(seen)
+    means = torch.cat(seen[1::2], 1)
+    for number in range(2):
+        for unit, expected in zip(objective.chains[number::2].T, means[number], strict=True):
+            assert_mean(unit, float(expected), "a unit of a chain")
 
 
 def tied(machine):
@@ -241,6 +257,7 @@ def test_greedy_slopes_are_carried_back_from_centred_coordinates(layer):
     generator = torch.Generator().manual_seed(layer)
     v, h = (torch.rand(6, n, generator=generator).double() for n in machine.weights.shape)
     share = torch.tensor([0.5, 0.5, -0.25, -0.25, -0.25, -0.25]).double()
+    objective.offsets = [torch.rand(n).double() for n in machine.weights.shape]
     mu, lam = objective.offsets
     weights, visible, hidden = objective._slopes(machine, [v, h], share)
     visible = visible if layer == 1 else 2 * visible

@@ -9,11 +9,9 @@ from torch.nn.functional import softplus
 
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.inference.gibbs import bernoulli
-from genus.objectives.persistent_layers import Deep, contrast, with_slopes
+from genus.objectives.persistent_layers import Deep, contrast, slid, with_slopes
 
 __all__ = ["Doubled", "DoubledContrast"]
-
-SLIDE = 0.01
 
 
 class Doubled(NamedTuple):
@@ -101,7 +99,7 @@ class DoubledContrast(Remembers):
 
     @torch.no_grad()
     def start(self, model: Any, batch_size: int) -> None:
-        """Keeps the bias that the layer below has left; begins the offsets at what biases make.
+        """Keeps the bias that the layer below has left.
 
         Raises:
             ValueError: where the model has fewer layers.
@@ -113,7 +111,8 @@ class DoubledContrast(Remembers):
             )
         pair = model.biases[self.layer - 1 : self.layer + 1]
         self.left = pair[0].detach().clone()
-        self.offsets = [bias.sigmoid() if self.centred else 0.0 * bias for bias in pair]
+        self.offsets = [torch.zeros_like(bias) for bias in pair]
+        self.num_seen = 0
 
     def doubled(self, model: Deep) -> Doubled:
         """The RBM that learns now."""
@@ -152,8 +151,8 @@ class DoubledContrast(Remembers):
         if self.centred:
             averages = [seen.mean(0), hidden[: len(seen)].mean(0)]
             distributed.average(averages)
-            pairs = zip(self.offsets, averages, strict=True)
-            self.offsets = [old.lerp(new, SLIDE) for old, new in pairs]
+            self.offsets = slid(self.offsets, averages, self.num_seen)
+        self.num_seen += 1
         share = torch.full_like(both[:, 0], 1.0 / len(visible))
         share[: len(seen)] = -1.0 / len(seen)
         return gap.mean(), self._slopes(machine, [both, hidden], share)
@@ -176,14 +175,15 @@ class DoubledContrast(Remembers):
         return {"loss": with_slopes(gap, slopes, [model.weights[self.layer - 1], *pair])}
 
     def state_dict(self) -> State:
-        """The bias left by the layer below, and the offsets."""
-        return {"left": self.left, "offsets": self.offsets}
+        """The bias left by the layer below, the offsets and how many batches they have seen."""
+        return {"left": self.left, "offsets": self.offsets, "num_seen": self.num_seen}
 
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
         self.left = state["left"].to(self.left)
         pairs = zip(state["offsets"], self.offsets, strict=True)
         self.offsets = [found.to(old) for found, old in pairs]
+        self.num_seen = int(state["num_seen"])
 
 
 def _mean_of(probability: Tensor, copies: int) -> Tensor:

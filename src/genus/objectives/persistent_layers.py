@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.inference.gibbs import bernoulli
 
-__all__ = ["Deep", "PersistentLayers", "contrast", "with_slopes"]
+__all__ = ["Deep", "PersistentLayers", "contrast", "slid", "with_slopes"]
 
 SLIDE = 0.01
 
@@ -86,20 +86,17 @@ class PersistentLayers(Remembers):
 
     @torch.no_grad()
     def start(self, model: Any, batch_size: int) -> None:
-        """Begins chains and offsets at a pass up from visible units drawn from the biases.
+        """Makes room for chains and offsets, which the first batch begins."""
+        self.sizes = [len(bias) for bias in model.biases[1::2]]
+        room = model.biases[0].new_zeros(self.num_chains, sum(self.sizes))
+        self.chains = distributed.take_rows(room)
+        self.offsets = [torch.zeros_like(bias) for bias in model.biases]
+        self.num_seen = 0
 
-        The offsets are the means of that pass, which is the same whatever the number of chains
-        of a process.
-        """
-        visible = model.biases[0].sigmoid()
-        drawn = bernoulli(visible.expand(self.num_chains, -1))
-        machine = model.layered()
-        hidden = machine.rise(machine.given(drawn))
-        self.sizes = [layer.shape[1] for layer in hidden[0::2]]
-        self.chains = distributed.take_rows(bernoulli(torch.cat(hidden[0::2], 1)))
-        self.offsets = [layer.mean(0) for layer in (visible.unsqueeze(0), *hidden)]
-        if not self.centred:
-            self.offsets = [torch.zeros_like(offset) for offset in self.offsets]
+    def _begin(self, seen: Sequence[Tensor]) -> None:
+        """Chains begin at draws from what explains the data, row after row of them."""
+        rows = torch.arange(len(self.chains), device=self.chains.device) % len(seen[0])
+        self.chains = bernoulli(torch.cat([layer[rows] for layer in seen[1::2]], 1))
 
     def _walk(self, machine: Joints, num_layers: int) -> tuple[list[Tensor], list[Tensor]]:
         """The chains k steps on: even layers and means of the odd ones; and the odd fields."""
@@ -130,6 +127,8 @@ class PersistentLayers(Remembers):
         """The gap, and how it rises with every coupling and bias."""
         machine = model.layered()
         seen, odds = self._explain(machine, data)
+        if self.num_seen == 0:
+            self._begin(seen)
         walked, walked_odds = self._walk(machine, len(seen))
         gap = machine.log_marginal_at(walked, 0, walked_odds).mean()
         gap = gap - machine.log_marginal_at(seen, 0, odds).mean()
@@ -138,8 +137,8 @@ class PersistentLayers(Remembers):
         if self.centred:
             averages = [layer.mean(0) for layer in seen]
             distributed.average(averages)
-            pairs = zip(self.offsets, averages, strict=True)
-            self.offsets = [old.lerp(new, SLIDE) for old, new in pairs]
+            self.offsets = slid(self.offsets, averages, self.num_seen)
+        self.num_seen += 1
         layers = [torch.cat(both) for both in zip(seen, walked, strict=True)]
         share = torch.full_like(layers[0][:, 0], 1.0 / len(walked[0]))
         share[: len(data)] = -1.0 / len(data)
@@ -151,14 +150,21 @@ class PersistentLayers(Remembers):
         return {"loss": with_slopes(gap, slopes, [*model.weights, *model.biases])}
 
     def state_dict(self) -> State:
-        """The chains and the offsets."""
-        return {"chains": self.chains, "offsets": self.offsets}
+        """The chains, the offsets and how many batches they have seen."""
+        return {"chains": self.chains, "offsets": self.offsets, "num_seen": self.num_seen}
 
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
         self.chains = state["chains"].to(self.chains)
         pairs = zip(state["offsets"], self.offsets, strict=True)
         self.offsets = [found.to(old) for found, old in pairs]
+        self.num_seen = int(state["num_seen"])
+
+
+def slid(offsets: Sequence[Tensor], averages: Sequence[Tensor], num_seen: int) -> list[Tensor]:
+    """Offsets that follow averages: those of the first batch, then slowly."""
+    share = SLIDE if num_seen else 1.0
+    return [old.lerp(new, share) for old, new in zip(offsets, averages, strict=True)]
 
 
 def contrast(

@@ -1,0 +1,72 @@
+"""Deep Boltzmann machines."""
+
+from genus.data import Dataset
+from genus.engine import Algorithm, Budget, Descend, Optimiser
+from genus.models.boltzmann import DeepBoltzmannMachine
+from genus.objectives.persistent_layers import PersistentLayers
+from genus.recipes.recipe import Entry, Published, Recipe
+from genus.recipes.suits import need_binary
+
+__all__ = ["ENTRIES", "deep_boltzmann"]
+
+MOST_FOR_MEAN = 10_000
+
+
+def deep_boltzmann(
+    data: Dataset,
+    *,
+    hidden: tuple[int, ...] = (500, 1000),
+    pretraining: float = 0.2,
+    pretraining_rate: float = 0.1,
+    num_sweeps: int = 5,
+    k: int = 1,
+    num_chains: int = 100,
+    learning_rate: float = 0.05,
+    momentum: float = 0.5,
+    weight_decay: float = 0.0,
+    batch_size: int = 100,
+) -> Recipe:
+    """Greedy layers for a share of the budget, then all of them by mean field and chains."""
+    model = DeepBoltzmannMachine(need_binary(data, "dbm-500-1000"), hidden)
+    model.set_visible_bias(data.materialise("train", MOST_FOR_MEAN).mean(0))
+    together = Descend(
+        PersistentLayers(num_sweeps, k, num_chains),
+        Optimiser(
+            "sgd",
+            learning_rate=learning_rate,
+            betas=(momentum, 0.0),
+            weight_decay=weight_decay,
+            schedule="linear",
+        ),
+        batch_size=batch_size,
+    )
+    algorithm: Algorithm = together
+    if pretraining:
+        algorithm = model.pretrained(together, share=pretraining, learning_rate=pretraining_rate)
+    return Recipe("dbm-500-1000", model, data, algorithm, Budget(epochs=100))
+
+
+ENTRIES = (
+    Entry(
+        "dbm-500-1000",
+        family="boltzmann",
+        summary="two hidden layers without direction, greedy layers, then mean field and chains",
+        data="mnist",
+        view="binary",
+        function=deep_boltzmann,
+        source="Salakhutdinov & Hinton 2009",
+        published={
+            "log_likelihood": Published(
+                -84.62,
+                ">=",
+                "mnist",
+                "Salakhutdinov & Hinton 2009, bound with log Z annealed forwards",
+                "static",
+            ),
+            "error_rate": Published(
+                0.0095, "=", "mnist", "Salakhutdinov & Hinton 2009, fine-tuned classifier"
+            ),
+        },
+        model="DeepBoltzmannMachine",
+    ),
+)
