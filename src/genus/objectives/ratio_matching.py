@@ -42,9 +42,7 @@ class RatioMatching:
         x = batch.x.flatten(1)
         here = model._free_energy(batch.x)
         total = x.new_zeros(())
-        for entries in torch.arange(x.shape[1], device=x.device).split(max(1, ROWS // len(x))):
-            flip = torch.zeros(len(entries), x.shape[1]).to(x)
-            flip[torch.arange(len(entries)), entries] = 1.0
+        for flip in torch.eye(x.shape[1]).to(x).split(max(1, ROWS // len(x))):
             neighbours = (x.unsqueeze(1) - flip).abs().reshape(-1, *batch.x.shape[1:])
             there = model._free_energy(neighbours).reshape(len(x), -1)
             total = total + (here.unsqueeze(1) - there).sigmoid().square().sum()
