@@ -188,6 +188,19 @@ def test_samples_follow_the_enumerated_conditional(hidden, condition):
     assert_follows(torch.bincount(codes, minlength=len(expected)), expected, "codes")
 
 
+@pytest.mark.parametrize(("hidden", "condition"), SHAPES)
+@torch.no_grad()
+def test_completions_follow_the_enumerated_conditional(hidden, condition):
+    """G-tests of p(x₁, x₃ | x₂ = 1), each with false-alarm rate 1 in 100,000."""
+    model = network(hidden, condition, scale=1.8, num_sweeps=25)
+    labels = None if condition is None else torch.full((2000,), 2)
+    x = torch.tensor([[0.0, 1.0, 0.0]]).double().expand(2000, -1)
+    drawn = model.complete(x, torch.tensor([False, True, False]), condition=labels, seed=1)
+    expected = over_data(model, joint(model, None if condition is None else 2))
+    expected = torch.where(BITS.points()[:, 1] == 1, expected, 0.0)
+    assert_follows(torch.bincount(number([drawn]), minlength=8), expected, "completions")
+
+
 @torch.no_grad()
 def test_classify_equals_enumeration():
     one = network((4,), LABELS)
