@@ -909,7 +909,7 @@ def _wait_for_device""",
     *_of(
         "deep belief",
         "models/boltzmann/belief_stack.py",
-        "test_contract.py -k 'draws_follow and deep and belief'",
+        "models/test_deep_belief.py -k 'completions'",
         (
             "proposals not weighed by the top pair",
             "weights = weights - self.free_energy(several[-1], len(self.layers), labels)",
