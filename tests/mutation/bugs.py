@@ -917,6 +917,51 @@ def _wait_for_device""",
         ),
     ),
     *_of(
+        "deep boltzmann",
+        "models/boltzmann/layered.py",
+        "models/test_deep_boltzmann.py",
+        (
+            "the top counts what it is sent twice",
+            "times = 2.0 if layer < len(given.weights) else 1.0",
+            "times = 2.0",
+        ),
+        (
+            "what is above left out",
+            "self.weights[layer].T, alpha=scale)",
+            "self.weights[layer].T, alpha=0.0)",
+        ),
+        (
+            "half of the entropy",
+            "torch.special.entr(m).sum(1) + torch.special.entr(1 - m).sum(1)",
+            "torch.special.entr(m).sum(1)",
+        ),
+        (
+            "data that settle leave the wrong biases",
+            "rows, machine = rows[going], machine.rows(going)",
+            "rows, machine = rows[going], machine.rows(torch.arange(len(going)))",
+        ),
+        (
+            "activations for means in the slopes of log Z",
+            "products += rows.T @ weighed",
+            "products += rows.T @ (p * activation)",
+        ),
+    ),
+    *_of(
+        "deep boltzmann",
+        "models/boltzmann/tempered_layers.py",
+        "models/test_deep_boltzmann.py",
+        (
+            "bias at full strength at every temperature",
+            "odds = torch.add(self._bias(layer, beta), sent, alpha=beta)",
+            "odds = torch.add(self.layers.biases[layer], sent, alpha=beta)",
+        ),
+        (
+            "held pixels not held",
+            "if layer == 0 and self.held is not None:",
+            "if layer == 9 and self.held is not None:",
+        ),
+    ),
+    *_of(
         "deep belief",
         "models/boltzmann/deep_belief.py",
         "models/test_deep_belief.py",
