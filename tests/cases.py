@@ -43,9 +43,9 @@ def rbm():
     from genus.models import RBM
     from genus.objectives.contrastive import PersistentContrastiveDivergence
 
-    def faster(model):
+    def faster(model, rate=0.2):
         objective = PersistentContrastiveDivergence(1, num_chains=30)
-        return Descend(objective, Optimiser("sgd", 0.2, (0.5, 0.0)), batch_size=30)
+        return Descend(objective, Optimiser("sgd", rate, (0.5, 0.0)), batch_size=30)
 
     def enumerated(model, x, condition):
         """Log Z summed over all 2^17 visible vectors, as both sides are too large for the model."""
@@ -74,7 +74,7 @@ def rbm():
             scale=1.5,
             steps=200,
             effort=300,
-            algorithm=faster,
+            algorithm=lambda model: faster(model, 0.05),
             skip={"draws_follow_the_conditional": "17 units; the small cases count"},
         ),
     ]

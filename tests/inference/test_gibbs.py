@@ -1,12 +1,14 @@
+import pytest
 import torch
 
-from genus.inference.gibbs import bernoulli
+from genus.inference.gibbs import below, bernoulli
 
 
-def test_bernoulli_draws_with_the_given_probabilities():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_bernoulli_draws_with_the_given_probabilities(dtype):
     torch.manual_seed(0)
     n = 200_000
-    p = torch.tensor([0.0, 1e-3, 0.2, 0.5, 0.93, 1.0], dtype=torch.float64)
+    p = torch.tensor([0.0, 1e-3, 0.2, 0.5, 0.93, 1.0], dtype=dtype)
     draws = bernoulli(p.expand(n, -1))
     assert draws.dtype == p.dtype
     assert set(draws.unique().tolist()) == {0.0, 1.0}
@@ -15,6 +17,35 @@ def test_bernoulli_draws_with_the_given_probabilities():
     assert mean[-1] == 1
     # false alarm of a 5.5 sigma interval, 4 cells: 2e-7
     assert ((mean - p).abs() <= 5.5 * (p * (1 - p) / n).sqrt()).all()
+
+
+def test_sixteen_bits_and_eight_give_a_probability_of_twenty_four():
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int16).unsqueeze(1)
+    p = torch.tensor([0.0, 1e-7, 3e-6, 1e-5, 0.1, 0.7, 1 - 1e-5, 1 - 1e-7, 1.0])
+    share = sum(below(every, part, p.expand(2**16, -1)).double().mean(0) for part in range(256))
+    assert (share / 256 - p.double()).abs().max() <= 2.0**-24
+    assert share[0] == 0
+    assert share[-1] == 256
+
+
+def test_draws_of_one_call_are_independent():
+    torch.manual_seed(0)
+    n, p = 400_000, torch.tensor([0.3, 0.6, 0.5, 0.1, 0.7])
+    draws = bernoulli(p.expand(n, -1)).double() - p
+    covariance = draws.T @ draws / n
+    spread = (p * (1 - p)).double()
+    noise = (spread.unsqueeze(1) * spread / n).sqrt()
+    # false alarm of a 5.5 sigma interval, 25 cells: 1e-6
+    assert ((covariance - spread.diag()).abs() <= 5.5 * noise.clamp_min(noise.max())).all()
+    lagged = draws[1:].T @ draws[:-1] / n
+    assert (lagged.abs() <= 5.5 * noise).all()
+
+
+def test_draws_take_any_layout():
+    torch.manual_seed(0)
+    p = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
+    for given in (p, p.T, p[:, 1:], p.flatten()[:5], p[:0], p[0, 1]):
+        assert torch.equal(bernoulli(given), given)
 
 
 def test_bernoulli_carries_no_gradient():
