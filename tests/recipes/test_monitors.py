@@ -78,10 +78,13 @@ def test_idle_hidden_units_are_counted():
     x = recipe.data.materialise("train", 50)
     with torch.no_grad():
         recipe.model.weights.zero_()
-        recipe.model.hidden_bias.copy_(torch.tensor([-9.0, -9, -9, 9, 9, 0]))
+        recipe.model.hidden_bias.copy_(torch.tensor([-9.0, -9, -9, 9, 9, -9]))
+        pixel = (x.flatten(1).mean(0) - 0.5).abs().argmin()
+        recipe.model.weights[pixel, 5] = 18.0
     found = HiddenMonitor(x).report(Watched(recipe.model))
     assert (int(found["hidden_never_on"]), int(found["hidden_always_on"])) == (3, 2)
-    assert float(found["hidden_activity"]) == pytest.approx(2.5 / 6, abs=1e-3)
+    wanted = (2 + float(x.flatten(1)[:, pixel].mean())) / 6
+    assert float(found["hidden_activity"]) == pytest.approx(wanted, abs=1e-3)
 
 
 class Watched:
@@ -146,6 +149,8 @@ def test_the_sides_of_the_chains_are_told_apart():
             assert found.visible.shape == (5, *recipe.model.space.shape)
         if hidden:
             assert found.hidden.shape == (5, 6)
+        if kind == "tempered":
+            assert torch.equal(found.visible.flatten(1), recipe.algorithm.objective.chains[:, -1])
 
 
 def test_only_energies_are_watched():

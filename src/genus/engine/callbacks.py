@@ -50,8 +50,8 @@ class Log(Callback):
     """Writes the reported scalars to a file, one JSON object a line.
 
     Each monitor is asked at the first two lines, at the last step, and in between so seldom
-    that it takes about 2 % of the time of training. A resumed run drops the lines that the
-    checkpoint had not reached.
+    that all of them take at most about 2 % of the time of training. A resumed run drops the
+    lines that the checkpoint had not reached.
 
     Args:
         path: the file.
@@ -107,7 +107,8 @@ class Log(Callback):
             clock = time.perf_counter()
             found |= monitor.report(run)
             cost = 0.0 if due == NEVER_ASKED else time.perf_counter() - clock
-            self.due[number] = run.progress.seconds + cost / MONITORED_SHARE
+            share = MONITORED_SHARE / len(self.monitors)
+            self.due[number] = run.progress.seconds + cost / share
         return found
 
 
