@@ -155,7 +155,8 @@ class Tensors(Source):
     def _batches(self, chunks: Iterator[Tensor]) -> Iterator[Batch]:
         for chunk in chunks:
             rows = chunk.to(self.x.device)
-            yield Batch(self.x[rows], None if self.labels is None else self.labels[rows])
+            labels = None if self.labels is None else self.labels.index_select(0, rows)
+            yield Batch(self.x.index_select(0, rows), labels)
 
     def prepare(self, batch: Batch) -> Batch:
         """Applies the transform."""
