@@ -81,8 +81,8 @@ BUGS = [
         ),
         (
             "schedule compounds",
-            'optimiser.param_groups[0]["lr"] = settings.learning_rate * factor',
-            'optimiser.param_groups[0]["lr"] *= factor',
+            'group["lr"] = settings.learning_rate * factor',
+            'group["lr"] *= factor',
         ),
         (
             "average not handed over",
@@ -159,8 +159,8 @@ BUGS = [
         ("skipping ignored", "for i in range(skip, count)", "for i in range(count)"),
         (
             "labels in stored order",
-            "None if self.labels is None else self.labels[rows])",
-            "None if self.labels is None else self.labels[: len(rows)])",
+            "self.labels.index_select(0, rows)",
+            "self.labels[: len(rows)]",
         ),
         (
             "processes see the same rows",
