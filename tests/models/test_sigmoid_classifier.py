@@ -3,7 +3,7 @@ import torch
 
 from genus import spaces
 from genus.engine import Batch, Budget, Callback, Descend, Optimiser, Tensors, run
-from genus.models import DeepBeliefNetwork
+from genus.models import DeepBeliefNetwork, DeepBoltzmannMachine
 from genus.models.boltzmann import SigmoidClassifier
 from genus.objectives.cross_entropy import CrossEntropy
 from genus.testing import stiffen
@@ -15,6 +15,13 @@ LABELS = spaces.Categorical((), 3)
 def network(space=BITS, hidden=(5, 4), condition=None):
     torch.manual_seed(0)
     model = DeepBeliefNetwork(space, hidden, condition=condition)
+    return stiffen(model.double(), 2.0)
+
+
+def machine(hidden=(5, 4), **settings):
+    """Large uneven weights; mean field of three layers settles in some two hundred sweeps."""
+    torch.manual_seed(0)
+    model = DeepBoltzmannMachine(BITS, hidden, num_mean_field=1000, **settings)
     return stiffen(model.double(), 2.0)
 
 
@@ -52,6 +59,109 @@ def test_a_network_with_labels_hands_their_weights_on():
         model.to_classifier(4)
     with pytest.raises(ValueError, match="num_classes"):
         network().to_classifier()
+
+
+def hidden_means(made, x):
+    """What the hidden layers of a classifier say, by hand."""
+    rows = made.inputs(x)
+    sizes = [x.flatten(1).shape[1], *(down.weight.shape[1] for down in made.downs)]
+    units, *means = rows.split(sizes, 1)
+    found = []
+    for number, layer in enumerate(made.layers):
+        odds = units @ layer.weight.T + layer.bias
+        if number < len(means):
+            odds = odds + means[number] @ made.downs[number].weight.T
+        found.append(odds.sigmoid())
+        units = found[-1]
+    return found
+
+
+@pytest.mark.parametrize("hidden", [(5, 4), (4, 3, 5), (3, 2, 4, 2)])
+@torch.no_grad()
+def test_it_begins_with_one_more_step_of_mean_field(hidden):
+    model = machine(hidden)
+    x = BITS.random(12).double()
+    made = model.to_classifier(7)
+    means = model.mean_field(x.flatten(1))
+    layers = model.layered()
+    above = [*means, None]
+    units, expected = x.flatten(1), []
+    for number in range(1, len(hidden) + 1):
+        neighbours = [None] * (len(hidden) + 1)
+        neighbours[number - 1] = units
+        if number < len(hidden):
+            neighbours[number + 1] = above[number]
+        units = layers.field(neighbours, number).sigmoid()
+        expected.append(units)
+    found = hidden_means(made, x)
+    for ours, step, settled in zip(found, expected, means, strict=True):
+        assert torch.allclose(ours, step, atol=1e-12)
+        # settled means reproduce themselves
+        assert torch.allclose(ours, settled, atol=1e-5)
+        assert settled.std() > 0.05
+    assert torch.allclose(made(x), made.label(found[-1]), atol=1e-12)
+    assert torch.equal(made(x), made(made.inputs(x)))
+
+
+def test_what_finds_the_means_learns_nothing_and_all_else_does():
+    x, labels = parity()
+    model = machine((8, 6)).float()
+    made = model.to_classifier(2, input_dropout=0.05)
+    begun = {name: value.clone() for name, value in made.state_dict().items()}
+    means = made.inputs(x)
+    algorithm = Descend(CrossEntropy(), Optimiser(learning_rate=0.03, schedule="linear"))
+    made.fit(x, labels, algorithm=algorithm, epochs=60, device="cpu")
+    assert made.error_rate(x, labels) < 0.02
+    assert torch.equal(made.inputs(x), means)
+    for name, value in made.state_dict().items():
+        assert torch.equal(value, begun[name]) == name.startswith("companion."), name
+    assert {name for name, _ in made.named_parameters()} == {
+        name for name in begun if not name.startswith("companion.")
+    }
+    for ours, theirs in zip(made.companion.layers.weights, model.weights, strict=True):
+        assert torch.equal(ours, theirs)
+        assert ours.data_ptr() != theirs.data_ptr()
+
+
+@torch.no_grad()
+def test_a_machine_reads_grey_pictures_and_drops_both_inputs():
+    made = machine().to_classifier(2, grey=True, input_dropout=0.5)
+    assert made.space == spaces.Real((2, 3))
+    x = torch.rand(4, 2, 3).double()
+    assert torch.equal(made.predict_proba(x), made.eval()(x).softmax(1))
+    made.train()
+    for part in made.layers[0], *made.downs:
+        assert not torch.allclose(made(x), made(x))
+        part.weight.zero_()
+    # nothing that comes in is left: what dropout leaves out makes no difference
+    assert torch.equal(made(x), made(x))
+
+
+def test_a_machine_and_its_classifier_are_saved_together(tmp_path):
+    made = machine((4, 3, 5)).float().to_classifier(3, dropout=0.2).eval()
+    made.save(tmp_path)
+    again = SigmoidClassifier.load(tmp_path)
+    x = BITS.random(6)
+    assert torch.equal(made.predict_proba(x), again.predict_proba(x))
+    assert torch.equal(made.inputs(x), again.inputs(x))
+    with torch.no_grad():
+        again.companion.get_buffer("weights_2").add_(1.0)
+    assert not torch.equal(made.predict_proba(x), again.predict_proba(x))
+
+
+def test_impossible_machines_are_refused():
+    with pytest.raises(ValueError, match="num_classes"):
+        machine().to_classifier(1)
+    with pytest.raises(ValueError, match="input_dropout"):
+        machine().to_classifier(2, input_dropout=1.0)
+    with pytest.raises(ValueError, match="two hidden layers"):
+        SigmoidClassifier(BITS, 3, (4,), num_mean_field=5)
+    with pytest.raises(ValueError, match="num_mean_field"):
+        SigmoidClassifier(BITS, 3, (4, 3), num_mean_field=0)
+    with pytest.raises(ValueError, match="num_mean_field"):
+        SigmoidClassifier(BITS, 3, (5, 4)).begin(machine().layered())
+    with pytest.raises(ValueError, match="x is not in"):
+        machine().float().to_classifier(3).predict(torch.rand(2, 3, 3))
 
 
 def test_all_layers_are_fine_tuned():

@@ -1,4 +1,4 @@
-"""A feed-forward classifier that a deep belief network can begin."""
+"""A feed-forward classifier that a deep belief network or Boltzmann machine can begin."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from genus import spaces
 from genus.engine import Algorithm, Budget, Callback, Descend, Optimiser, Tensors, checkpoint, run
 from genus.engine.counts import check_count
+from genus.engine.loop import resolve_device
+from genus.models.boltzmann.companion import Companion
+from genus.models.boltzmann.layered import Layered
 from genus.objectives.cross_entropy import CrossEntropy
-from genus.spaces import Binary, Categorical, Real
+from genus.spaces import Binary, Categorical, Real, Space
 from genus.version import __version__
 
 __all__ = ["SigmoidClassifier"]
@@ -28,13 +31,22 @@ class SigmoidClassifier(nn.Module):
     Its weights are random, of the size that suits sigmoid layers (Glorot & Bengio 2010);
     :meth:`genus.models.DeepBeliefNetwork.to_classifier` makes one whose layers are those of a
     network that was trained without labels (Hinton & Salakhutdinov 2006).
+    :meth:`genus.models.DeepBoltzmannMachine.to_classifier` makes one with a second input: the
+    means mₗ that a frozen machine finds for the layers above the first, each sent down to the
+    layer below it (Salakhutdinov & Hinton 2009, section 3.3),
+
+        hₗ = σ(bₗ + Wₗᵀ hₗ₋₁ + Vₗ₊₁ mₗ₊₁)        h₀ = x, and no m above the top layer.
+
+    :meth:`fit` finds these means once for all data.
 
     Args:
         space: of the data, Binary or Real.
         num_classes: how many labels.
         hidden: units of each layer.
         dropout: share of hidden units that is left out at random while it learns.
-        input_dropout: the same of the data.
+        input_dropout: the same of the data, and of the means beside them.
+        num_mean_field: most sweeps of mean field behind the second input; None for a network
+            without one.
 
     Raises:
         ValueError: where an argument is out of its range.
@@ -56,6 +68,7 @@ class SigmoidClassifier(nn.Module):
         *,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        num_mean_field: int | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(space, Binary | Real):
@@ -74,6 +87,7 @@ class SigmoidClassifier(nn.Module):
             "hidden": list(hidden),
             "dropout": dropout,
             "input_dropout": input_dropout,
+            "num_mean_field": num_mean_field,
         }
         sizes = (space.num_dimensions, *hidden)
         self.layers = nn.ModuleList(nn.Linear(below, above) for below, above in pairwise(sizes))
@@ -82,15 +96,58 @@ class SigmoidClassifier(nn.Module):
             nn.init.xavier_uniform_(layer.weight, gain=SIGMOID_GAIN)
             nn.init.zeros_(layer.bias)
         self.label = nn.Linear(hidden[-1], num_classes)
+        self.companion: Companion | None = None
+        self.downs = nn.ModuleList()
+        if num_mean_field is not None:
+            self.companion = Companion(sizes, num_mean_field)
+            downs = [nn.Linear(above, here, bias=False) for here, above in pairwise(hidden)]
+            for down in downs:
+                nn.init.xavier_uniform_(down.weight, gain=SIGMOID_GAIN)
+            self.downs.extend(downs)
         self.dropout, self.input_dropout = nn.Dropout(dropout), nn.Dropout(input_dropout)
 
+    @torch.no_grad()
+    def begin(self, machine: Layered) -> None:
+        """Takes over a deep Boltzmann machine, and keeps a frozen copy beside.
+
+        Args:
+            machine: of the sizes of this network.
+
+        Raises:
+            ValueError: where this network has no second input.
+        """
+        if self.companion is None:
+            raise ValueError("num_mean_field must be given for a network that a machine begins")
+        self.companion.copy(machine)
+        for number, layer in enumerate(self.layers):
+            assert isinstance(layer, nn.Linear)
+            layer.weight.copy_(machine.weights[number].T)
+            layer.bias.copy_(machine.biases[number + 1])
+        for down, weights in zip(self.downs, machine.weights[1:], strict=True):
+            assert isinstance(down, nn.Linear)
+            down.weight.copy_(weights)
+
+    @torch.no_grad()
+    def inputs(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch input"]:
+        """The data, flat, and beside them the means that the frozen machine finds."""
+        flat = x.flatten(1)
+        if self.companion is None:
+            return flat
+        return torch.cat([torch.cat([r, self.companion(r)], 1) for r in flat.split(ROWS)])
+
     def forward(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch label"]:
-        """The log odds of the labels."""
-        units: Tensor = self.input_dropout(x.flatten(1))
-        for layer in self.layers:
-            units = self.dropout(layer(units).sigmoid())
-        odds: Tensor = self.label(units)
-        return odds
+        """The log odds of the labels; of data, or of what :meth:`inputs` makes of them."""
+        flat = x.flatten(1)
+        given = self.inputs(flat) if flat.shape[1] == self.space.num_dimensions else flat
+        sizes = [self.space.num_dimensions, *(down.in_features for down in self.downs)]
+        units, *means = self.input_dropout(given).split(sizes, 1)
+        for number, layer in enumerate(self.layers):
+            odds = layer(units)
+            if number < len(means):
+                odds = odds + self.downs[number](means[number])
+            units = self.dropout(odds.sigmoid())
+        found: Tensor = self.label(units)
+        return found
 
     def algorithm(self) -> Algorithm:
         """Adam on the cross-entropy, its rate rising and then falling."""
@@ -131,7 +188,12 @@ class SigmoidClassifier(nn.Module):
         data = self.space.check(x, "x", like=self.label.weight)
         classes = Categorical((), self.num_classes)
         given = self._checked_labels(labels, len(data))
-        source = Tensors(data, self.space, condition=given, condition_space=classes)
+        space: Space = self.space
+        if self.companion is not None:
+            place = resolve_device(device)
+            data = self.to(place).inputs(data.to(place))
+            space, given = Real((data.shape[1],)), given.to(place)
+        source = Tensors(data, space, condition=given, condition_space=classes)
         run(
             self,
             source,

@@ -22,20 +22,18 @@ from genus.inference.annealing import (
     reverse_ratio,
 )
 from genus.inference.enumerate import MOST_UNITS
-from genus.inference.gibbs import bernoulli
 from genus.model import AnnealedBound, Completes, Constant, Encodes, Estimated
+from genus.models.boltzmann.classifier import SigmoidClassifier
 from genus.models.boltzmann.layered import Layered, Slopes
-from genus.models.boltzmann.tempered import softplus
 from genus.models.boltzmann.tempered_layers import Held, TemperedLayers
 from genus.objectives.doubled import DoubledContrast
 from genus.objectives.enumeration import with_gradient
 from genus.objectives.persistent_layers import PersistentLayers
-from genus.spaces import Binary
+from genus.spaces import Binary, Real
 
 __all__ = ["DeepBoltzmannMachine"]
 
 MOST_ROWS = 2048
-TOLERANCE = 1e-6
 
 
 class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
@@ -195,10 +193,10 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
     ) -> list[Float[Tensor, "batch units"]]:
         """Means of h₁, …, h_L after so many sweeps, or where they settle if none is given."""
         machine = self.layered()
+        if num_sweeps is None:
+            return machine.explain(x, self.num_mean_field)
         given = machine.given(x)
         means = machine.rise(given)
-        if num_sweeps is None:
-            return given.settle(means, self.num_mean_field, TOLERANCE)
         for _ in range(num_sweeps):
             means = given.sweep(means)
         return means
@@ -250,7 +248,7 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
         for rows in torch.arange(len(x), device=x.device).split(max(1, MOST_ROWS // effort)):
             some, here = machine.rows(rows), [mean[rows] for mean in means]
             sizes = [min(MOST_ROWS, effort - done) for done in range(0, effort, MOST_ROWS)]
-            sums = [_log_weights(some, here, size).logsumexp(1) for size in sizes]
+            sums = [some.log_weights(here, size).logsumexp(1) for size in sizes]
             parts.append(torch.stack(sums).logsumexp(0))
         return seen + torch.cat(parts) - math.log(effort)
 
@@ -346,23 +344,41 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
         """
         return self.layered().log_partition()
 
+    def to_classifier(
+        self,
+        num_classes: int,
+        *,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        grey: bool = False,
+    ) -> SigmoidClassifier:
+        """A feed-forward classifier that begins with these layers (Salakhutdinov & Hinton 2009).
 
-def _log_weights(
-    machine: Layered, means: Sequence[Tensor], num_samples: int
-) -> Float[Tensor, "batch samples"]:
-    """Log Σ exp(−E) / q over the larger side of hidden units, the smaller drawn from mean field."""
-    side = machine.smaller_side()
-    index = torch.arange(len(means[0]), device=means[0].device).repeat_interleave(num_samples)
-    units: list[Tensor | None] = [None] * len(means)
-    log_q = means[0].new_zeros(())
-    with torch.no_grad():
-        for layer in machine.side(side):
-            odds = machine.field(means, layer)[index]
-            drawn = bernoulli(odds.sigmoid())
-            units[layer] = drawn
-            log_q = log_q + (drawn * odds - softplus(odds)).sum(1)
-    log_weights = machine.rows(index).log_marginal(units, side) - log_q
-    return log_weights.reshape(-1, num_samples)
+        Its inputs are the data and, from a frozen copy of this machine, the means mₗ of the
+        layers above the first: h₁ = σ(b₁ + W₁ᵀx + W₂ m₂), and so on for every layer but the
+        top, which nothing is above; a softmax tells the label. Where mean field has settled it
+        begins with hₗ = mₗ. The published one has two hidden layers, and so a single m₂.
+
+        Args:
+            num_classes: how many labels.
+            dropout: share of hidden units left out while it learns.
+            input_dropout: the same of both inputs.
+            grey: whether it takes reals on [0, 1] in the place of bits, such as the grey levels
+                that bits are drawn from.
+
+        Raises:
+            ValueError: where an argument is out of its range.
+        """
+        made = SigmoidClassifier(
+            Real(self.space.shape) if grey else Binary(self.space.shape),
+            num_classes,
+            self.hidden,
+            dropout=dropout,
+            input_dropout=input_dropout,
+            num_mean_field=self.num_mean_field,
+        ).to(self.example)
+        made.begin(self.layered())
+        return made
 
 
 def _whole(model: nn.Module) -> nn.Module:

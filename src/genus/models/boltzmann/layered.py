@@ -10,12 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genus.inference.enumerate import MOST_UNITS, log_sum_pairs
+from genus.inference.gibbs import bernoulli
 from genus.models.boltzmann.joined import states
 from genus.models.boltzmann.tempered import softplus
 
 __all__ = ["EVEN", "ODD", "Layered", "Slopes"]
 
 EVEN, ODD = 0, 1
+TOLERANCE = 1e-6
 
 Slopes = tuple[list[Tensor], list[Tensor]]
 """For every W and every b, how fast a number rises with it."""
@@ -153,10 +155,39 @@ class Layered:
             means = [mean[going] for mean in after]
         return found
 
+    def explain(
+        self, x: Float[Tensor, "batch visible"], num_sweeps: int
+    ) -> list[Float[Tensor, "batch units"]]:
+        """Means of h₁, …, h_L given h₀ = x: a pass up, then mean field until it settles."""
+        given = self.given(x)
+        return given.settle(self.rise(given), num_sweeps, TOLERANCE)
+
     def bound(self, means: Sequence[Tensor]) -> Float[Tensor, " batch"]:
         """−⟨E⟩ + H of independent units with these means: at most log Σ exp(−E)."""
         entropy = [torch.special.entr(m).sum(1) + torch.special.entr(1 - m).sum(1) for m in means]
         return torch.stack(entropy).sum(0) - self.energy(means)
+
+    def log_weights(
+        self, means: Sequence[Tensor], num_samples: int
+    ) -> Float[Tensor, "batch samples"]:
+        """Log Σ exp(−E) / q over the larger side, the smaller drawn from independent units.
+
+        Args:
+            means: of the layers, from which the log odds of the smaller side follow.
+            num_samples: for each row.
+        """
+        side = self.smaller_side()
+        index = torch.arange(len(means[0]), device=means[0].device).repeat_interleave(num_samples)
+        units: list[Tensor | None] = [None] * len(means)
+        log_q = means[0].new_zeros(())
+        with torch.no_grad():
+            for layer in self.side(side):
+                odds = self.field(means, layer)[index]
+                drawn = bernoulli(odds.sigmoid())
+                units[layer] = drawn
+                log_q = log_q + (drawn * odds - softplus(odds)).sum(1)
+        log_weights = self.rows(index).log_marginal(units, side) - log_q
+        return log_weights.reshape(-1, num_samples)
 
     def smaller_side(self) -> int:
         """The side of fewer units."""
