@@ -1563,6 +1563,61 @@ def _wait_for_device""",
     ),
     *_of(
         "boltzmann",
+        "recipes/layer_monitor.py",
+        "recipes/test_deep_layers.py",
+        (
+            "watching moves the draws",
+            "with seeded(0, batch.x.device)",
+            "with seeded(None, batch.x.device)",
+        ),
+        (
+            "the bound counts its biases twice",
+            "Explained(-bound, means[0])",
+            "Explained(-bound - visible @ machine.biases[0], means[0])",
+        ),
+        (
+            "labels hidden from the layer that learns them",
+            "seen = batch if view is None else view(model, batch)",
+            "seen = batch if view is None else view(model, Batch(batch.x, None))",
+        ),
+        (
+            "the free energy of two copies where there is one",
+            "pair.free_energy_at(visible, odds)",
+            "0.5 * pair.free_energy_at(visible, odds)",
+        ),
+    ),
+    *_of(
+        "boltzmann",
+        "recipes/deep_pictures.py",
+        "recipes/test_deep_layers.py",
+        (
+            "fantasies move the draws",
+            "with seeded(0, hidden.device)",
+            "with seeded(None, hidden.device)",
+        ),
+        (
+            "deep filters of the last two layers",
+            "for below in reversed(weights[:-1]):",
+            "for below in weights[-2:-1]:",
+        ),
+        (
+            "fantasies from the wrong end",
+            "for number in reversed(range(1, depth)):",
+            "for number in reversed(range(1, 1)):",
+        ),
+    ),
+    *_of(
+        "boltzmann",
+        "recipes/monitors.py",
+        "recipes/test_deep_layers.py",
+        (
+            "chains of two stages compared",
+            "self.objective, self.now = objective, None",
+            "self.objective = objective",
+        ),
+    ),
+    *_of(
+        "boltzmann",
         "recipes/boltzmann_pictures.py",
         "recipes/test_pictures.py",
         ("one unit too many", "order < k, code", "order <= k, code"),

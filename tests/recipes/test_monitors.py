@@ -11,7 +11,8 @@ from genus.engine import Budget
 from genus.engine import run as train_loop
 from genus.engine.callbacks import Log, Monitor
 from genus.recipes.chains import chains_of
-from genus.recipes.monitors import FreeEnergyMonitor, HiddenMonitor, monitors_of
+from genus.recipes.monitors import FreeEnergyMonitor, HiddenMonitor
+from genus.recipes.watching import monitors_of
 
 SMALL = {"num_hidden": 6, "num_chains": 5, "batch_size": 20}
 KINDS = ("persistent", "fast", "tempered", "from data", "joined")

@@ -17,6 +17,7 @@ from genus.recipes.pictures import laid_out, signed
 from genus.spaces import Binary, Space
 
 __all__ = [
+    "are_pictures",
     "completions",
     "experiments",
     "fantasies",
@@ -34,7 +35,7 @@ MOMENTS = (0, 1, 2, 5, 10, 30, 100, 300, 1000)
 
 def usual(model: RBM | HiddenBoltzmannMachine, objective: Objective, data: Dataset) -> Pictures:
     """Filters and, where chains are kept, fantasies; nothing where the data are no pictures."""
-    if not _are_pictures(data):
+    if not are_pictures(data):
         return {}
     return {
         "filters": partial(_filters_of, model),
@@ -44,7 +45,7 @@ def usual(model: RBM | HiddenBoltzmannMachine, objective: Objective, data: Datas
 
 def experiments(model: Model, data: Dataset) -> Pictures:
     """Whatever else can be asked of a machine over binary pictures."""
-    if not isinstance(model, RBM) or not _are_pictures(data):
+    if not isinstance(model, RBM) or not are_pictures(data):
         return {}
     shown = data.materialise("test", 10)
     return {
@@ -56,7 +57,8 @@ def experiments(model: Model, data: Dataset) -> Pictures:
     }
 
 
-def _are_pictures(data: Dataset) -> bool:
+def are_pictures(data: Dataset) -> bool:
+    """Whether the data are binary images of one channel."""
     shape = data.space.shape
     grey = data.kind == "image" and len(shape) == 3 and shape[0] == 1
     return grey and isinstance(data.space, Binary)

@@ -7,8 +7,11 @@ from torch import Tensor
 from genus.engine.algorithm import Objective
 from genus.objectives.contrastive import PersistentContrastiveDivergence
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
+from genus.objectives.layer_contrast import LayerContrast
 from genus.objectives.persistent import PersistentGibbs
+from genus.objectives.persistent_layers import PersistentLayers
 from genus.objectives.tempering import TemperedContrastiveDivergence
+from genus.objectives.up_down import UpDown
 
 __all__ = ["Chains", "chains_of"]
 
@@ -18,7 +21,8 @@ class Chains(NamedTuple):
 
     Attributes:
         visible: shape ``(chain, *space.shape)``, or None where they are not kept.
-        hidden: shape ``(chain, hidden)``, or None where they are not kept.
+        hidden: shape ``(chain, hidden)``, or None where they are not kept. Of greedy layers
+            they are those of the layer that learns, of a deep Boltzmann machine h₁.
     """
 
     visible: Tensor | None
@@ -38,6 +42,16 @@ def chains_of(model: Any, objective: Objective) -> Chains | None:
         units = objective.chains
         hidden = units[:, size:] if units.shape[1] > size else None
         return Chains(_visible(model, units[:, :size]), hidden)
+    return _chains_of_layers(objective)
+
+
+def _chains_of_layers(objective: Objective) -> Chains | None:
+    if isinstance(objective, PersistentLayers):
+        begun = objective.num_seen > 0
+        return Chains(None, objective.chains[:, : objective.sizes[0]]) if begun else None
+    pair = objective.contrast if isinstance(objective, UpDown) else objective
+    if isinstance(pair, LayerContrast) and pair.num_chains is not None:
+        return Chains(None, pair.chains)
     return None
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 from genus.data import Dataset
 from genus.engine import Budget
 from genus.models.boltzmann import DeepBeliefNetwork
+from genus.recipes.deep_pictures import deep
 from genus.recipes.recipe import Entry, Published, Recipe
 from genus.recipes.suits import need_labels, need_real
 from genus.spaces import Binary, Categorical, Real
@@ -43,7 +44,10 @@ def labelled(
         up_down_rate=up_down_rate,
         batch_size=batch_size,
     )
-    return Recipe("dbn-500-500-2000", model, chosen, algorithm, Budget(epochs=100))
+    pictures = deep(model, algorithm, chosen)
+    return Recipe(
+        "dbn-500-500-2000", model, chosen, algorithm, Budget(epochs=100), pictures=pictures
+    )
 
 
 def unlabelled(
@@ -72,7 +76,8 @@ def unlabelled(
         up_down_rate=up_down_rate,
         batch_size=batch_size,
     )
-    return Recipe("dbn-500-2000", model, chosen, algorithm, Budget(epochs=100))
+    pictures = deep(model, algorithm, chosen)
+    return Recipe("dbn-500-2000", model, chosen, algorithm, Budget(epochs=100), pictures=pictures)
 
 
 def _binary_or_real(data: Dataset, recipe: str) -> Dataset:

@@ -4,6 +4,7 @@ from genus.data import Dataset
 from genus.engine import Algorithm, Budget, Descend, Optimiser
 from genus.models.boltzmann import DeepBoltzmannMachine
 from genus.objectives.persistent_layers import PersistentLayers
+from genus.recipes.deep_pictures import deep
 from genus.recipes.recipe import Entry, Published, Recipe
 from genus.recipes.suits import need_binary
 
@@ -43,7 +44,8 @@ def deep_boltzmann(
     algorithm: Algorithm = together
     if pretraining:
         algorithm = model.pretrained(together, share=pretraining, learning_rate=pretraining_rate)
-    return Recipe("dbm-500-1000", model, data, algorithm, Budget(epochs=100))
+    pictures = deep(model, algorithm, data)
+    return Recipe("dbm-500-1000", model, data, algorithm, Budget(epochs=100), pictures=pictures)
 
 
 ENTRIES = (

@@ -7,28 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genus.engine import Descend, Info, Run
+from genus.engine import Info, Run
+from genus.engine.algorithm import Objective
 from genus.engine.callbacks import Monitor
-from genus.model import Encodes, Energy
 from genus.recipes.chains import Chains, chains_of
-from genus.recipes.recipe import Recipe
+from genus.recipes.learner import learner
 
-__all__ = ["ChainMonitor", "FreeEnergyMonitor", "HiddenMonitor", "monitors_of"]
+__all__ = [
+    "ChainMonitor",
+    "FreeEnergyMonitor",
+    "HiddenMonitor",
+    "activity",
+    "answering",
+    "gap",
+]
 
-MOST_WATCHED = 1000
 SELDOM = 0.01
-
-
-def monitors_of(recipe: Recipe) -> list[Monitor]:
-    """What suits the recipe: nothing, unless its model is an ``Energy``."""
-    model = recipe.model
-    if not isinstance(model, Energy) or model.condition is not None:
-        return []
-    train, valid = (recipe.data.materialise(part, MOST_WATCHED) for part in ("train", "valid"))
-    found: list[Monitor] = [FreeEnergyMonitor(train, valid)]
-    if isinstance(model, Encodes):
-        found.append(HiddenMonitor(train))
-    return [*found, ChainMonitor()]
 
 
 class FreeEnergyMonitor(Monitor):
@@ -52,13 +46,8 @@ class FreeEnergyMonitor(Monitor):
 
     def report(self, run: Run) -> Info:
         """``free_energy_train``, ``free_energy_valid`` and ``free_energy_gap``, in nats."""
-        with _answering_only(run.model) as model:
-            train, valid = (model.free_energy(x).mean() for x in (self.train, self.valid))
-        return {
-            "free_energy_train": train,
-            "free_energy_valid": valid,
-            "free_energy_gap": valid - train,
-        }
+        with answering(run.model) as model:
+            return gap(model.free_energy(self.train), model.free_energy(self.valid))
 
 
 class HiddenMonitor(Monitor):
@@ -81,29 +70,30 @@ class HiddenMonitor(Monitor):
         ``hidden_never_on`` counts units with p(hⱼ = 1 | x) < 0.01 for every datum,
         ``hidden_always_on`` those with p(hⱼ = 1 | x) > 0.99 for every datum.
         """
-        with _answering_only(run.model) as model:
-            code = model.encode(self.x).flatten(1)
-        found = {"hidden_activity": code.mean()}
-        if bool((code >= 0).all()) and bool((code <= 1).all()):
-            found["hidden_never_on"] = (code.amax(0) < SELDOM).sum()
-            found["hidden_always_on"] = (code.amin(0) > 1 - SELDOM).sum()
-        return found
+        with answering(run.model) as model:
+            return activity(model.encode(self.x).flatten(1))
 
 
 class ChainMonitor(Monitor):
     """How persistent chains move: the share of their units that the last step changed.
 
-    It keeps the chains of the last two steps, no copies, and draws nothing.
+    It keeps the chains of the last two steps, no copies, and draws nothing. Of a model that
+    learns in stages they are those of the present stage.
     """
 
     def __init__(self) -> None:
+        self.objective: Objective | None = None
         self.before: Chains | None = None
         self.now: Chains | None = None
 
     def after_step(self, run: Run, info: Info) -> None:
         """Remembers where the chains stand."""
-        if isinstance(run.algorithm, Descend):
-            self.before, self.now = self.now, chains_of(run.model, run.algorithm.objective)
+        now = learner(run.algorithm)
+        objective = None if now is None else now.objective
+        if objective is not self.objective:
+            self.objective, self.now = objective, None
+        chains = None if objective is None else chains_of(run.model, objective)
+        self.before, self.now = self.now, chains
 
     def report(self, run: Run) -> Info:
         """``chain_flips``, from 0 (stuck) to 1, and ``chain_activity``, the mean of hidden units.
@@ -125,8 +115,27 @@ def _watched(chains: Chains) -> Tensor:
     return units
 
 
+def gap(train: Tensor, valid: Tensor) -> Info:
+    """``free_energy_train``, ``free_energy_valid`` and ``free_energy_gap``, of F for each datum."""
+    means = train.mean(), valid.mean()
+    return {
+        "free_energy_train": means[0],
+        "free_energy_valid": means[1],
+        "free_energy_gap": means[1] - means[0],
+    }
+
+
+def activity(code: Tensor) -> Info:
+    """``hidden_activity``, and of binary units how many are idle, of E[h | x] for each datum."""
+    found = {"hidden_activity": code.mean()}
+    if bool((code >= 0).all()) and bool((code <= 1).all()):
+        found["hidden_never_on"] = (code.amax(0) < SELDOM).sum()
+        found["hidden_always_on"] = (code.amin(0) > 1 - SELDOM).sum()
+    return found
+
+
 @contextlib.contextmanager
-def _answering_only(model: Any) -> Iterator[Any]:
+def answering(model: Any) -> Iterator[Any]:
     """The model as it answers: without gradients, and as it was afterwards."""
     training = model.training
     model.eval()

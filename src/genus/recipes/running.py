@@ -20,10 +20,10 @@ from genus.engine.callbacks import Bar, Checkpoints, Log
 from genus.engine.loop import Precision, resolve_device
 from genus.evaluation.samplers import sampler_of
 from genus.model import Model
-from genus.recipes.monitors import monitors_of
 from genus.recipes.pictures import save_picture, save_samples
 from genus.recipes.recipe import Recipe
 from genus.recipes.runs import describe, differences
+from genus.recipes.watching import monitors_of
 from genus.spaces import Categorical
 
 __all__ = ["InterruptedRunError", "check_folder", "check_writable", "labels_for", "train"]

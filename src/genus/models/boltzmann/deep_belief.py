@@ -94,7 +94,7 @@ class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classi
             ("num_chains", num_chains),
         ):
             check_count(name, value)
-        self.space, self.condition = space, condition
+        self.space, self.condition, self.hidden = space, condition, tuple(hidden)
         self.num_steps, self.num_sweeps = num_steps, num_sweeps
         num_labels = 0 if condition is None else condition.num_categories
         real = isinstance(space, Real)
