@@ -74,6 +74,15 @@ def test_the_sum_over_pairs_does_not_overflow_where_a_product_would():
     assert found.item() == pytest.approx(900 * 300 + math.log(8), rel=1e-12)
 
 
+@pytest.mark.parametrize("far", [0, 1, 30])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 900.0])
+def test_too_many_near_units_are_refused_before_anything_is_summed(far, scale):
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=r"at most 25 rows .* got 26"):
+        log_sum_pairs(*parameters(26, far, scale))
+    assert time.perf_counter() - start < 5
+
+
 def blocks_of(sizes, far_sizes):
     """Separate groups of units, so that the logarithm of the sum is a sum over groups."""
     groups = [parameters(n, f, 1.0) for n, f in zip(sizes, far_sizes, strict=True)]

@@ -395,6 +395,7 @@ def _wait_for_device""",
         "rbm",
         "inference/enumerate.py",
         "inference/test_enumerate.py",
+        ("too many units summed all the same", "if len(near) > MOST_UNITS:", "if len(near) > 60:"),
         (
             "products that overflow",
             "together = int(LARGEST_EXPONENT / (float(most.clamp_min(0)) + 1.0))",

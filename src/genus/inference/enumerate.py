@@ -76,6 +76,11 @@ def log_sum_pairs(
     Raises:
         ValueError: where x has more than 25 units.
     """
+    if len(near) > MOST_UNITS:
+        raise ValueError(
+            f"weights must have at most {MOST_UNITS} rows for a sum over all states of x, got "
+            f"{len(near)}; sum over the other side (weights.T, far, near), or estimate the sum"
+        )
     weights, near, far = (given.detach().double() for given in (weights, near, far))
     if len(far) == 0:
         return softplus(near, threshold=30.0).sum()
