@@ -263,6 +263,11 @@ def test_a_published_figure_stands_beside_its_like_only(recipe, name, view, load
     metrics = results_of(opened, Report("estimate", 1, REVERSED), "genus")["metrics"]
     assert metrics["log_likelihood"].get("published") == published
     assert ("source" in metrics["log_likelihood"]) == (published is not None)
+    otherwise = metrics["log_likelihood"].get("published_otherwise", {})
+    assert otherwise.get("binarisation") == {
+        ("made", "static"): "dynamic",
+        ("vae", "binary"): "static",
+    }.get((recipe, view) if name == "mnist" else None)
     assert metrics["log_likelihood_reverse_ais"] == {
         "value": -86.0,
         "sign": "~",

@@ -17,7 +17,10 @@ ALL = "ppca,rbm,made,pixelcnn,vae,gan,diffusion"
 def command(
     data: Annotated[str, tyro.conf.arg(metavar="NAME|PATH", help="Data set or path.")] = "mnist",
     models: Annotated[
-        str, tyro.conf.arg(metavar="A,B,...", help="Families, in order of the table.")
+        str,
+        tyro.conf.arg(
+            metavar="A,B,...", help="Families, in order of the table; also dbn, dbm, sbn."
+        ),
     ] = ALL,
     budget: Annotated[
         str, tyro.conf.arg(help="Of each family: 60s, 5m, 1000steps, 3epochs, 60000examples.")

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from genus.compare.families import FAMILIES, Family, chosen
+from genus.compare.families import FAMILIES, USUAL, Family, chosen
 from genus.compare.pictures import draw_pictures, draw_real
 from genus.compare.plan import Plan, parse_budget
 from genus.compare.row import blank_row, finished_row
@@ -68,7 +68,7 @@ class Comparison:
 
 def compare(
     data: str | Path | Dataset = "mnist",
-    models: str | Sequence[str] = tuple(FAMILIES),
+    models: str | Sequence[str] = USUAL,
     *,
     budget: str | int | Budget = "60s",
     out: str | Path = "report",

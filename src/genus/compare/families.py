@@ -7,7 +7,7 @@ from typing import Any
 
 from genus.data.dataset import View
 
-__all__ = ["FAMILIES", "Family", "chosen"]
+__all__ = ["FAMILIES", "USUAL", "Family", "chosen"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class Family:
 FAMILIES: dict[str, Family] = {
     "ppca": Family("ppca", "PPCA"),
     "rbm": Family("rbm-500", "RBM"),
+    "dbn": Family("dbn-500-2000", "DBN", likelihood_effort=1),
+    "dbm": Family("dbm-500-1000", "DBM", {"pretraining": 0.0}, likelihood_effort=1),
+    "sbn": Family("sbn-200-200-200", "SBN", likelihood_effort=100, likelihood_examples=1000),
     "made": Family("made", "MADE", {"learning_rate": 3e-3}),
     "pixelcnn": Family("pixelcnn", "PixelCNN"),
     "vae": Family(
@@ -54,6 +57,9 @@ FAMILIES: dict[str, Family] = {
     ),
 }
 """The families by name, in the order of the table: explicit tractable, approximate, implicit."""
+
+USUAL = ("ppca", "rbm", "made", "pixelcnn", "vae", "gan", "diffusion")
+"""Those compared where nobody names any: one of each kind."""
 
 
 def chosen(models: str | Sequence[str]) -> list[str]:

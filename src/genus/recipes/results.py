@@ -26,6 +26,8 @@ __all__ = [
     "write_results",
 ]
 
+BINARISATION = {"binary": "dynamic", "static": "static"}
+
 
 def metrics_of(report: Report) -> dict[str, Figure]:
     """Every figure of a report by the name that outsiders rely on."""
@@ -95,7 +97,8 @@ def results_of(
     """The figures of a run with what is needed to judge and to repeat them.
 
     A published figure stands beside its like only: the same data, seen in the same view, and
-    the same network where features are compared.
+    the same network where features are compared. One for the same data binarised otherwise is
+    kept apart, under ``published_otherwise`` with its binarisation: it compares roughly.
 
     Args:
         opened: the run.
@@ -108,6 +111,7 @@ def results_of(
     if data is not None:
         name, view = data.name, view_of(data)
     published = {} if described.get("loading") else _published(opened.recipe, name, view, report)
+    otherwise = {} if described.get("loading") else _otherwise(opened.recipe, name, view)
     metrics, floors, baselines = {}, floors_of(report), baselines_of(report)
     found, rate = metrics_of(report), _training_rate(opened)
     if rate is not None and report.speed is not None:
@@ -121,6 +125,8 @@ def results_of(
         if metric in published and not ("fid" in metric and figure.note):
             metrics[metric]["published"] = published[metric].value
             metrics[metric]["source"] = f"{published[metric].source} ({published[metric].data})"
+        if metric in otherwise:
+            metrics[metric]["published_otherwise"] = otherwise[metric]
     record = {
         "recipe": opened.recipe,
         "data": name,
@@ -131,8 +137,8 @@ def results_of(
         "seconds": (opened.notes.get("reached") or {}).get("seconds"),
         "command": command,
     }
-    if view in ("binary", "static"):
-        record["binarisation"] = "dynamic" if view == "binary" else "static"
+    if view in BINARISATION:
+        record["binarisation"] = BINARISATION[view]
     record |= {
         "model": type(opened.model).__name__,
         "parameters": report.parameters,
@@ -216,6 +222,21 @@ def _published(
         metric: figure
         for metric, figure in ({} if entry is None else entry.published).items()
         if (figure.data, figure.view) == (name, view) and figure.features in (None, network)
+    }
+
+
+def _otherwise(recipe: str, name: str | None, view: str | None) -> dict[str, dict[str, Any]]:
+    """The figures published for these data, binarised in the other way than here."""
+    entry = ENTRIES.get(recipe)
+    return {
+        metric: {
+            "value": figure.value,
+            "sign": figure.sign,
+            "binarisation": BINARISATION[figure.view],
+            "source": f"{figure.source} ({figure.data})",
+        }
+        for metric, figure in ({} if entry is None else entry.published).items()
+        if figure.data == name and {figure.view, view} == set(BINARISATION) and figure.view
     }
 
 
