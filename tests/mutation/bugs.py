@@ -1558,6 +1558,23 @@ def _wait_for_device""",
     ),
     *_of(
         "boltzmann",
+        "recipes/boltzmann.py",
+        "recipes/test_rbm_settings.py",
+        (
+            "persistent chains know no target",
+            "PersistentContrastiveDivergence(k, num_chains, centred=centred, sparsity=sparsity)",
+            "PersistentContrastiveDivergence(k, num_chains, centred=centred)",
+        ),
+        (
+            "centred all the same",
+            "return ContrastiveDivergence(k, centred=centred,",
+            "return ContrastiveDivergence(k, centred=True,",
+        ),
+        ("weights of any length", "schedule, max_norm=max_norm", "schedule, max_norm=None"),
+        ("a cost without a target", "if cost is not None:", "if False:"),
+    ),
+    *_of(
+        "boltzmann",
         "recipes/chains.py",
         "recipes/test_monitors.py",
         ("chains at the wrong temperature", "objective.chains[:, -1]", "objective.chains[:, 0]"),

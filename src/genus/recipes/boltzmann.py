@@ -6,10 +6,12 @@ from typing import Literal
 from genus.data import Dataset
 from genus.engine import Budget, Descend, Optimiser
 from genus.engine.algorithm import Objective
+from genus.engine.optimisers import Schedule
 from genus.models.boltzmann import RBM, HiddenBoltzmannMachine
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
 from genus.objectives.persistent import PersistentGibbs
+from genus.objectives.sparsity import Sparsity
 from genus.objectives.tempering import TemperedContrastiveDivergence
 from genus.recipes.boltzmann_pictures import experiments, usual
 from genus.recipes.recipe import Entry, Published, Recipe
@@ -18,6 +20,7 @@ from genus.recipes.suits import need_binary
 __all__ = ["ENTRIES", "machine", "rbm", "twos"]
 
 MOST_FOR_MEAN = 10_000
+SPARSITY_COST = 0.1
 ChainKind = Literal["persistent", "fast", "tempered", "from data"]
 
 
@@ -31,32 +34,63 @@ def rbm(
     learning_rate: float = 0.2,
     momentum: float = 0.5,
     weight_decay: float = 0.0,
+    max_norm: float | None = None,
+    schedule: Schedule = "linear",
+    centred: bool = True,
+    sparsity: float | None = None,
+    sparsity_cost: float | None = None,
     batch_size: int = 100,
 ) -> Recipe:
-    """A restricted Boltzmann machine by (persistent) contrastive divergence."""
+    """A restricted Boltzmann machine by (persistent) contrastive divergence.
+
+    ``sparsity`` is the wanted mean of the hidden units, at ``sparsity_cost`` (0.1 where none is
+    given); ``max_norm`` the largest norm of the weights that enter a hidden unit.
+    """
     model = RBM(need_binary(data, "rbm-500"), num_hidden)
     model.set_visible_bias(data.materialise("train", MOST_FOR_MEAN).mean(0))
-    objective: Objective = ContrastiveDivergence(k)
-    if chains == "persistent":
-        objective = PersistentContrastiveDivergence(k, num_chains)
-    elif chains == "fast":
-        objective = FastPersistentContrastiveDivergence(k, num_chains)
-    elif chains == "tempered":
-        objective = TemperedContrastiveDivergence(10, k, num_chains)
-    algorithm = Descend(
-        objective,
-        Optimiser(
-            "sgd",
-            learning_rate=learning_rate,
-            betas=(momentum, 0.0),
-            weight_decay=weight_decay,
-            schedule="linear",
-        ),
-        batch_size=batch_size,
-        budget=Budget(epochs=20),
+    objective = _contrast(chains, k, num_chains, centred, _sparse(sparsity, sparsity_cost))
+    optimiser = Optimiser(
+        "sgd", learning_rate, (momentum, 0.0), weight_decay, schedule, max_norm=max_norm
     )
+    algorithm = Descend(objective, optimiser, batch_size=batch_size, budget=Budget(epochs=20))
     pictures = usual(model, objective, data)
     return Recipe("rbm-500", model, data, algorithm, algorithm.budget, pictures=pictures)
+
+
+def _contrast(
+    chains: ChainKind, k: int, num_chains: int, centred: bool, sparsity: Sparsity | None
+) -> Objective:
+    """The objective whose chains are of this kind."""
+    if chains == "persistent":
+        return PersistentContrastiveDivergence(k, num_chains, centred=centred, sparsity=sparsity)
+    if chains == "fast":
+        return FastPersistentContrastiveDivergence(
+            k, num_chains, centred=centred, sparsity=sparsity
+        )
+    if chains == "tempered":
+        return TemperedContrastiveDivergence(10, k, num_chains, centred=centred, sparsity=sparsity)
+    return ContrastiveDivergence(k, centred=centred, sparsity=sparsity)
+
+
+def _sparse(target: float | None, cost: float | None) -> Sparsity | None:
+    """Binary hidden units that are seldom on.
+
+    Raises:
+        ValueError: where the target is no mean of binary units, or a cost stands alone.
+    """
+    if target is None:
+        if cost is not None:
+            raise ValueError(
+                f"sparsity_cost is {cost} but sparsity, the wanted mean of the hidden units, is "
+                "missing; give it too, such as 0.05"
+            )
+        return None
+    if not 0 < target < 1:
+        raise ValueError(
+            f"sparsity must be above 0 and below 1, the mean of binary hidden units, got {target}; "
+            "none leaves them alone"
+        )
+    return Sparsity(target, SPARSITY_COST if cost is None else cost)
 
 
 def twos(
