@@ -629,7 +629,7 @@ def _wait_for_device""",
         ),
         (
             "centring without its correction",
-            "visible_bias = seen - weights @ hidden_offset",
+            "visible_bias = seen - (above @ hidden_offset) @ below",
             "visible_bias = seen",
         ),
         (

@@ -184,8 +184,9 @@ class _Gap(torch.autograd.Function):
         """−ΔW, −Δb and −Δc times the gradient from above, and −Δ log σ² where it is learnt."""
         visible, hidden, share, visible_offset, hidden_offset, *learnt = ctx.saved_tensors
         share = share * -outputs[0]
-        centred = (hidden - hidden_offset).mul_(share.unsqueeze(1))
-        weights = (visible - visible_offset).T @ centred
+        above = (hidden - hidden_offset).mul_(share.unsqueeze(1))
+        below = visible - visible_offset
+        weights = below.T @ above
         seen, caused = share @ visible, share @ hidden
         further: tuple[Tensor, ...] = ()
         if learnt:
@@ -194,9 +195,11 @@ class _Gap(torch.autograd.Function):
             product = product + visible_offset * (W @ caused)
             further = (-outputs[0] * spread - product,)
             if ctx.scaled:
-                weights, seen = weights * width.exp().unsqueeze(1), seen * width.exp()
-        visible_bias = seen - weights @ hidden_offset
-        hidden_bias = caused - visible_offset @ weights
+                variance = width.exp()
+                weights = weights * variance.unsqueeze(1)
+                below, seen = below * variance, seen * variance
+        visible_bias = seen - (above @ hidden_offset) @ below
+        hidden_bias = caused - (below @ visible_offset) @ above
         return (*[None] * 8, weights, visible_bias, hidden_bias, *further)
 
 
