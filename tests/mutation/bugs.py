@@ -1548,7 +1548,7 @@ def _wait_for_device""",
         "boltzmann",
         "recipes/monitors.py",
         "recipes/test_monitors.py",
-        ("the gap the wrong way round", '_gap": valid - train', '_gap": train - valid'),
+        ("the gap the wrong way round", "means[1] - means[0]", "means[0] - means[1]"),
         (
             "flips of a step against itself",
             "self.before, self.now = self.now,",
