@@ -78,6 +78,7 @@ class Genus:
     def train(self, x: Tensor, epochs: int) -> Parameters:
         torch.manual_seed(0)
         model = RBM(genus.Binary((VISIBLE,)), HIDDEN)
+        model.set_visible_bias(x.mean(0))
         objective: Objective = ContrastiveDivergence(1)
         if self.chains == "PCD":
             objective = PersistentContrastiveDivergence(1, BATCH)
