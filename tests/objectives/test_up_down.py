@@ -13,6 +13,7 @@ from genus.testing import stiffen
 from genus.testing.statistics import assert_follows
 
 BITS, PLANE = spaces.Binary((3,)), spaces.Real((2,))
+LINE, SIGMA = spaces.Real((1,)), "stack.layers.0.log_deviation"
 LABELS = spaces.Categorical((), 2)
 FURTHEST = 5.5
 
@@ -196,9 +197,45 @@ def test_up_down_has_the_enumerated_expected_gradient(hidden, condition, k):
         assert abs(found - part.item()) < FURTHEST * error
 
 
-def test_wake_sleep_and_top_have_no_parameter_in_common():
-    model = network((2, 3))
-    x = BITS.points().double()
+def test_up_down_of_real_data_has_the_expected_gradient_by_quadrature():
+    """As above; dreams of x are summed over a grid, and σ learns awake alone."""
+    model, x = network((2, 3), space=LINE, scale=1.0), torch.tensor([[0.7]]).double()
+    stack = model.stack
+    with torch.no_grad():
+        stack.layer(0).log_deviation.fill_(-0.9)
+    h = rows(2)
+    awake = [x.expand(4, -1), h]
+    q = stack.log_recognised(awake).detach().exp()
+    wake = -(q * stack.log_generated(awake)).sum()
+    visible, transition = chain_of(stack.top, 1)
+    free = stack.top.free_energy_at(visible, stack.top.activation(visible))
+    end = q @ transition
+    ticks = torch.linspace(-12, 12, 6001, dtype=torch.float64).unsqueeze(1)
+    dreams = [ticks.repeat(4, 1), h.repeat_interleave(len(ticks), 0)]
+    p = stack.log_generated(dreams).detach().exp() * (24 / 6000)
+    p = p * end.repeat_interleave(len(ticks), 0)
+    assert p.sum().item() == pytest.approx(1.0, abs=1e-6)
+    sleep = -(p * stack.log_recognised(dreams)).sum()
+    alone = -(q * stack.log_generated(awake)).sum()
+    expected = gradients(wake + sleep + q @ free - end @ free, model)
+    expected[SIGMA] = gradients(alone, model)[SIGMA]
+    objective = UpDown(1, centred=False)
+    objective.start(stack, 100)
+    torch.manual_seed(0)
+    batch = Batch(x.expand(400, -1))
+    draws = [gradients(objective(stack, batch)["loss"], model) for _ in range(200)]
+    for name, value in expected.items():
+        several = torch.stack([draw[name] for draw in draws])
+        error = several.std(0) / len(draws) ** 0.5
+        far = (several.mean(0) - value).abs() - FURTHEST * error - 1e-9
+        assert float(far.max()) < 0, f"{name}: {several.mean(0)} expected {value}"
+        assert value.abs().max() > 1e-3, name
+
+
+@pytest.mark.parametrize("space", [BITS, PLANE])
+def test_wake_sleep_and_top_have_no_parameter_in_common(space):
+    model = network((2, 3), space=space)
+    x = space.random(8).double()
     objective = UpDown(1, 4)
     objective.start(model.stack, 8)
     info = objective(model.stack, Batch(x))
@@ -206,7 +243,8 @@ def test_wake_sleep_and_top_have_no_parameter_in_common():
         part: {n for n, g in gradients(info[part], model).items() if float(g.abs().max()) > 0}
         for part in ("wake", "sleep", "gap")
     }
-    assert moved["wake"] == {"stack.layers.0.weights", "stack.layers.0.visible_bias"}
+    generative = {"weights", "visible_bias"} | ({"log_deviation"} if space is PLANE else set())
+    assert moved["wake"] == {f"stack.layers.0.{name}" for name in generative}
     assert moved["sleep"] == {"stack.recognisers.0", "stack.layers.0.hidden_bias"}
     assert moved["gap"] == {
         f"stack.layers.1.{p}" for p in ("weights", "visible_bias", "hidden_bias")

@@ -57,8 +57,11 @@ class BeliefStack(nn.Module):
 
     def recognise(self, number: int, below: Tensor) -> Float[Tensor, "*batch units"]:
         """The log odds of q(h | below), h being the upper side of a directed layer."""
+        return self._odds(number, self.layer(number).sent(below))
+
+    def _odds(self, number: int, sent: Tensor) -> Tensor:
         layer = self.layer(number)
-        odds = F.linear(layer.sent(below), self.recognisers[number].T, layer.hidden_bias)
+        odds = F.linear(sent, self.recognisers[number].T, layer.hidden_bias)
         return odds.to(layer.weights.dtype)
 
     def ascend(self, x: Tensor, num_layers: int | None = None) -> list[Tensor]:
@@ -85,10 +88,15 @@ class BeliefStack(nn.Module):
         return total
 
     def log_recognised(self, states: list[Tensor]) -> Float[Tensor, "*batch"]:
-        """log q of all but the first of these states given it."""
+        """log q of all but the first of these states given it.
+
+        Its gradient is that of the recogniser: the deviation of real data, which divides what
+        they send, belongs to p and is held fast.
+        """
         total = states[0].new_zeros(states[0].shape[:-1])
         for number, (below, above) in enumerate(pairwise(states)):
-            total = total + _log_bernoulli(above, self.recognise(number, below))
+            sent = self.layer(number).sent(below).detach()
+            total = total + _log_bernoulli(above, self._odds(number, sent))
         return total
 
     def units_of(self, visible: Tensor) -> Float[Tensor, "batch units"]:
