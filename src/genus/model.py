@@ -381,8 +381,14 @@ class AnnealedBound(LowerBound):
 
     Where log Z is summed exactly, ``log_prob`` is a lower bound. Where it is annealed, it is a
     bound less an estimate, which on average is too small, so that the figure may lie above
-    log p(x): ``bound_bracket`` has both sides, and the standard errors of log Z.
+    log p(x) and is an estimate itself: ``bound_bracket`` has both sides, and the standard errors
+    of log Z.
     """
+
+    @property
+    @abstractmethod
+    def sums_exactly(self) -> bool:
+        """Whether log Z is a sum over all states, so that ``log_prob`` is a bound."""
 
     @abstractmethod
     def _constant(self, condition: Tensor | None, n: int) -> Constant:

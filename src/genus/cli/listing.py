@@ -9,7 +9,7 @@ from rich.tree import Tree
 from genus import model as taxonomy
 from genus.cli.options import Json
 from genus.cli.output import console, print_json
-from genus.model import Density, Energy, Exact, LowerBound, Model
+from genus.model import AnnealedBound, Density, Energy, Exact, LowerBound, Model
 from genus.models import registry
 from genus.recipes import ENTRIES, settings_of
 from genus.recipes.recipe import Entry
@@ -85,6 +85,8 @@ def _kind(cls: type[Model]) -> str:
 def _density(cls: type[Model]) -> tuple[str, str]:
     if issubclass(cls, Exact):
         return "exact", "="
+    if issubclass(cls, AnnealedBound):
+        return "lower bound", "≥ or ≈"
     if issubclass(cls, LowerBound):
         return "lower bound", "≥"
     return ("estimate", "≈") if issubclass(cls, Density) else ("none", "")

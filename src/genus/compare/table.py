@@ -162,9 +162,10 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
 
 def _bracket(row: dict[str, Any]) -> str:
     """Bounds from both sides, where they are known."""
-    if row.get("log_likelihood_lower") is None:
-        return "; the truth lies between"
-    low, high = (_one_decimal(row[f"log_likelihood_{end}"]) for end in ("lower", "upper"))
+    ends = [row.get(f"log_likelihood_{end}") for end in ("lower", "upper")]
+    low, high = (None if end is None else _one_decimal(end) for end in ends)
+    if high is None:
+        return "; the truth lies between" if low is None else f"; the truth is at least {low}"
     return f"; the truth lies between {low} and {high}"
 
 

@@ -10,9 +10,9 @@ from genus.data import Dataset
 from genus.engine.counts import check_count
 from genus.engine.seeding import address
 from genus.evaluation.batches import Progress, row_batches
-from genus.evaluation.figure import Figure, mean_figure
+from genus.evaluation.figure import Figure, Sign, mean_figure
 from genus.evaluation.likelihood import Split, conditions
-from genus.model import LowerBound, Model, WeightedBound
+from genus.model import AnnealedBound, LowerBound, Model, WeightedBound
 
 __all__ = ["effort_curve"]
 
@@ -33,6 +33,8 @@ def effort_curve(
     progress: Progress | None = None,
 ) -> dict[int, Figure] | None:
     """The mean bound in nats at each effort; None for a model whose density is no bound.
+
+    Where a bound rests on an annealed log Z, all of the curve is an estimate.
 
     All efforts see the same data. For a :class:`~genus.model.WeightedBound` one pass draws as
     many samples as the largest effort asks for; smaller efforts K are averages over separate
@@ -74,8 +76,10 @@ def effort_curve(
         for effort in wanted:
             drawn = model.lower_bound(x[rows], effort=effort, condition=given, seed=place)
             bounds[effort].append(drawn.cpu().double())
+    annealed = isinstance(model, AnnealedBound) and not model.sums_exactly
+    sign: Sign = "~" if annealed else ">="
     return {
-        effort: mean_figure(torch.cat(parts) + data.log_volume, ">=", f"effort {effort}")
+        effort: mean_figure(torch.cat(parts) + data.log_volume, sign, f"effort {effort}")
         for effort, parts in bounds.items()
     }
 

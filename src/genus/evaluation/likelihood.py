@@ -62,7 +62,8 @@ class Likelihood:
         nats: per datum, with its sign and standard error.
         bits_per_dim: −nats / (D ln 2).
         kind: what the sign means: that of the type, but exact where an estimate is without
-            error, as that of a small RBM is.
+            error, as that of a small RBM is, and an estimate where a bound rests on an annealed
+            log Z.
         effort: samples or chains behind a bound or an estimate; None for an exact density.
         space: on what the density stands; only figures of the same space can be compared.
         reverse: for an estimate that has one, the estimate from the other side.
@@ -83,9 +84,11 @@ class Likelihood:
 
 
 def density_kind(model: Model) -> Kind:
-    """What a model's ``log_prob`` is, by its type."""
+    """What a model's ``log_prob`` is, by its type; an annealed log Z leaves no bound."""
     if isinstance(model, Exact):
         return "exact"
+    if isinstance(model, AnnealedBound) and not model.sums_exactly:
+        return "estimate"
     if isinstance(model, LowerBound):
         return "lower bound"
     return "estimate" if isinstance(model, Estimate) else "none"
@@ -108,7 +111,8 @@ def likelihood(
 
     An exact density gives its value and a bound the bound at this effort. An estimate comes
     with its standard error and, for a :class:`~genus.model.Bracketed` model, with its reverse
-    and a bracket; a bound whose log Z is annealed with that error, its reverse and the lower end.
+    and a bracket. A bound whose log Z is annealed is an estimate too, with the error of log Z,
+    its reverse and the lower end, which alone is a bound.
     A warning is given where a figure and its reverse are more than 5 nats apart.
 
     Memory grows with ``batch_size``, not with ``n`` or ``effort``.
@@ -174,7 +178,7 @@ def _judged(
         for name, parts in answers.items()
     }
     kind = density_kind(model)
-    if kind == "estimate" and errors["value"] == 0:
+    if isinstance(model, Estimate) and errors["value"] == 0:
         kind = "exact"
 
     def figure(name: str, sign: Sign, note: str) -> Figure:
@@ -182,8 +186,7 @@ def _judged(
         mean = mean_figure(_checked(values) + data.log_volume, sign, note)
         return replace(mean, standard_error=_combine(mean.standard_error, errors[name]))
 
-    exactly = kind == "exact" or (kind == "lower bound" and errors["value"] == 0)
-    annealed = isinstance(model, AnnealedBound) and not exactly
+    annealed = isinstance(model, AnnealedBound) and kind == "estimate"
     notes = (DEQUANTISED if data.log_volume else "", ANNEALED if annealed else "")
     nats = figure("value", SIGNS[kind], "; ".join(filter(None, notes)))
     spent = None
@@ -191,7 +194,7 @@ def _judged(
         spent = effort or model.effort
     bits = bits_per_dim(nats, data.space.num_dimensions)
     found = Likelihood(nats, bits, kind, spent, describe_space(data))
-    if exactly or "reverse" not in answers:
+    if errors["value"] == 0 or "reverse" not in answers:
         return found
 
     def end(name: str, sign: Sign, note: str, outwards: float) -> Figure:

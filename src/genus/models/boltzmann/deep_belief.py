@@ -25,7 +25,7 @@ from genus.models.boltzmann.belief_stack import BeliefStack
 from genus.models.boltzmann.classifier import SigmoidClassifier
 from genus.models.boltzmann.greedy import Shared, layer_by_layer
 from genus.models.boltzmann.layer import GaussianLayer, Layer
-from genus.models.boltzmann.layer_path import LayerPath, LogPartitions
+from genus.models.boltzmann.layer_path import SMALL, LayerPath, LogPartitions
 from genus.spaces import Binary, Categorical, Real
 
 __all__ = ["DeepBeliefNetwork"]
@@ -48,8 +48,8 @@ class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classi
     ``lower_bound`` with effort K is log (1/K) Σ p(x, hₖ)/q(hₖ | x), hₖ ~ q(h | x), without
     gradient. Log Z is summed where a side of the top pair has at most 16 units, and then this
     is a bound that closes on log p(x). Else it is annealed with ``num_chains`` chains (for each
-    label), kept until the parameters change, and the figure is a bound less an estimate:
-    ``bound_bracket`` has its error and the figure with log Z from above.
+    label), kept until the parameters change, and the figure is a bound less an estimate, which
+    may lie above log p(x): ``bound_bracket`` has its error and the figure with log Z from above.
 
     A code is h_L: ``encode`` passes means up, ``decode`` passes them down, which for one layer
     is exact. ``complete`` draws the hidden units by iterated sampling importance resampling
@@ -171,6 +171,11 @@ class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classi
             raise ValueError("deviation must be positive; drop what is constant in the data")
         bias.copy_((mean / deviation).flatten())
         lowest.log_deviation.copy_(deviation.flatten().log())
+
+    @property
+    def sums_exactly(self) -> bool:
+        """Whether log Z is a sum over all states of a side of the top pair."""
+        return self.stack.top.smallest_side <= SMALL
 
     def _partition(self, depth: int, labels: Tensor | None, *, reverse: bool = False) -> Tensor:
         """Log Z for each label, and its error and bounds: shape (4, rows)."""

@@ -254,7 +254,7 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
 
     @property
     def sums_exactly(self) -> bool:
-        """Whether log Z is a sum over all states of one side."""
+        """Whether log Z is a sum over all states of one side, of at most ``most_summed`` units."""
         sizes = (self.space.num_dimensions, *self.hidden)
         return min(sum(sizes[0::2]), sum(sizes[1::2])) <= self.most_summed
 

@@ -18,7 +18,7 @@ from genus.inference.gibbs import bernoulli
 from genus.models.boltzmann.layer import Layer
 from genus.models.boltzmann.tempered import State, softplus
 
-__all__ = ["LayerPath", "LogPartitions"]
+__all__ = ["SMALL", "LayerPath", "LogPartitions"]
 
 SMALL = 16
 
