@@ -6,6 +6,7 @@
     │  ├─ LowerBound            at most log p(x); closes as effort grows
     │  │  ├─ WeightedBound      log of a mean of weights, one for each sample
     │  │  └─ AnnealedBound      a bound less a log Z that may be annealed
+    │  │     └─ LayeredBound    and what it was after each layer
     │  └─ Estimate              consistent, with a standard error
     │     └─ Bracketed          and from both sides
     ├─ Energy                   p(x) up to its constant; Gibbs steps
@@ -59,6 +60,7 @@ __all__ = [
     "Estimated",
     "Exact",
     "Latent",
+    "LayeredBound",
     "LowerBound",
     "Model",
     "Predicts",
@@ -417,6 +419,39 @@ class AnnealedBound(LowerBound):
             less(constant.upper),
             less(constant.lower),
         )
+
+
+class LayeredBound(AnnealedBound):
+    """A bound of layers that stand on one another, each of which may be the last."""
+
+    @abstractmethod
+    def _layer_bounds(self, x: Tensor, condition: Tensor | None, effort: int) -> list[Estimated]:
+        """For 1, 2, … layers: the bound of each datum, and the standard error of its log Z."""
+
+    @final
+    @torch.no_grad()
+    def layer_bounds(
+        self, x: Any, *, effort: int | None = None, condition: Any = None, seed: int | None = None
+    ) -> Estimated:
+        """The bounds of the models that end after 1, 2, … layers, in nats.
+
+        Both parts are of shape ``(batch, layer)``. The standard errors are those of log Z; an
+        error of 0 says that log Z was summed.
+
+        Args:
+            x: data of the space.
+            effort: samples for each datum; the model's own by default.
+            condition: for a conditional model; it joins the last layer, and the bounds of the
+                others are those of log p(x).
+            seed: makes the draws repeatable.
+        """
+        batch = self.space.check(x, like=self.example)
+        given = self._check_condition(condition, len(batch))
+        effort = self.effort if effort is None else check_count("effort", effort)
+        with seeded(seed, self.example.device), _evaluating(self):
+            found = self._layer_bounds(batch, given, effort)
+        values, errors = zip(*found, strict=True)
+        return Estimated(torch.stack(values, 1), torch.stack(errors, 1))
 
 
 class Bracket(NamedTuple):

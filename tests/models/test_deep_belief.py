@@ -134,7 +134,7 @@ def test_a_layer_that_begins_as_a_transpose_leaves_the_bound_where_it_is():
     model = network((2, 3, 2))
     for layer in (0, 1):
         settle(model.stack, layer)
-    bounds = model.layer_bounds(BITS.points().double(), effort=3, seed=1)
+    bounds = model.layer_bounds(BITS.points().double(), effort=3, seed=1).value
     machine = model.stack.layer(0)
     first = -machine.free_energy_at(
         BITS.points().double(), machine.activation(BITS.points().double())
@@ -148,7 +148,7 @@ def test_a_layer_that_begins_as_a_transpose_leaves_the_bound_where_it_is():
 def test_layer_bounds_are_those_of_shorter_networks():
     model = network((2, 3, 4), LABELS)
     points = BITS.points().double()
-    bounds = model.layer_bounds(points, effort=2, condition=given(LABELS, 8), seed=5)
+    bounds = model.layer_bounds(points, effort=2, condition=given(LABELS, 8), seed=5).value
     short = network((2, 3))
     for layer in range(2):
         short.stack.layers[layer].load_state_dict(model.stack.layers[layer].state_dict())
@@ -157,7 +157,10 @@ def test_layer_bounds_are_those_of_shorter_networks():
     assert torch.allclose(bounds[:, 1], short.lower_bound(points, effort=2, seed=5), atol=1e-9)
     whole = model.log_weights(points, 50_000, condition=given(LABELS, 8), seed=1).mean(1)
     several = torch.stack(
-        [model.layer_bounds(points, condition=given(LABELS, 8), seed=s)[:, 2] for s in range(300)]
+        [
+            model.layer_bounds(points, condition=given(LABELS, 8), seed=s).value[:, 2]
+            for s in range(300)
+        ]
     )
     for x in range(8):
         assert_mean(several[:, x], whole[x].item(), f"bound of {x}", slack=0.05)
@@ -419,7 +422,7 @@ def test_the_bound_grows_with_a_layer_that_learns():
     with torch.enable_grad():
         algorithm = model.algorithm(learning_rate=(0.1, 0.1), num_chains=100)
         model.fit(x, algorithm=algorithm, epochs=25, device="cpu")
-    bounds = model.layer_bounds(x[:200], effort=50, seed=1).mean(0)
+    bounds = model.layer_bounds(x[:200], effort=50, seed=1).value.mean(0)
     assert bounds[1] > bounds[0] - 0.02
 
 

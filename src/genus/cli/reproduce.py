@@ -14,6 +14,7 @@ from genus.cli.output import print_json, progress_console, say
 from genus.cli.train import BudgetText, RecipeName, Settings, default_folder, prepare
 from genus.engine.loop import resolve_device
 from genus.evaluation import Effort
+from genus.evaluation.evaluate import QUICK_PARTS
 from genus.recipes.budgets import parse_budget
 from genus.recipes.results import write_results
 from genus.recipes.runs import open_run
@@ -59,7 +60,11 @@ def command(
     recipes.train(built, folder, resume=True, device=device, console=progress_console())
     opened = open_run(folder, device=str(resolve_device(device)))
     spend = Effort(
-        likelihood_examples=n, likelihood_seconds=3600.0, samples=10_000, sample_seconds=600.0
+        likelihood_examples=n,
+        likelihood_seconds=3600.0,
+        samples=10_000,
+        sample_seconds=600.0,
+        parts=(*QUICK_PARTS, "layers"),
     )
     record, _ = judge(opened, None, None, spend, seed)
     command = ["genus", "reproduce", recipe, "--seed", str(seed)]

@@ -24,6 +24,7 @@ from genus.evaluation.held_out import (
     completion_log_likelihood,
     completion_log_likelihood_floor,
 )
+from genus.evaluation.layers import layer_likelihoods
 from genus.evaluation.likelihood import Likelihood, density_kind, likelihood
 from genus.evaluation.metrics import METRICS, chosen_metrics
 from genus.evaluation.neighbours import Manifold, manifold, nearest
@@ -64,6 +65,7 @@ __all__ = [
     "evaluate",
     "frechet_distance",
     "frechet_figure",
+    "layer_likelihoods",
     "likelihood",
     "manifold",
     "masks",

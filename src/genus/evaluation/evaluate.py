@@ -26,6 +26,7 @@ from genus.evaluation.features import (
 )
 from genus.evaluation.figure import Figure
 from genus.evaluation.held_out import completion_log_likelihood, completion_log_likelihood_floor
+from genus.evaluation.layers import layer_likelihoods
 from genus.evaluation.likelihood import Likelihood, density_kind, likelihood
 from genus.evaluation.metrics import METRICS, QUICK, chosen_metrics
 from genus.evaluation.reconstruction import reconstruction_error, reconstruction_floor
@@ -47,6 +48,7 @@ FEWEST_DRAWN = 128
 PARTS = (
     "likelihood",
     "curve",
+    "layers",
     "reconstruction",
     "completion",
     "held_out",
@@ -108,6 +110,7 @@ class Report:
         density: "exact", "lower bound", "estimate" or "none".
         likelihood: of the test set.
         curve: the bound at each effort.
+        layers: the bound after each layer.
         samples: the draws that were judged, in the model's space.
         quality: of the samples.
         sampler: what drew them, and how often it asked the network.
@@ -127,6 +130,7 @@ class Report:
     parameters: int
     likelihood: Likelihood | None = None
     curve: dict[int, Figure] | None = None
+    layers: dict[int, Figure] | None = None
     samples: Tensor | None = None
     quality: Quality | None = None
     sampler: Sampler | None = None
@@ -183,6 +187,7 @@ def evaluate(
     asked: dict[str, Callable[[], None]] = {
         "likelihood": lambda: _judge_likelihood(report, model, data, spend, seed),
         "curve": lambda: _draw_curve(report, model, data, spend, seed),
+        "layers": lambda: _judge_layers(report, model, data, spend, seed),
         "speed": lambda: _time_samplers(report, model, data, spend, seed),
         "samples": lambda: _judge_samples(
             report, model, data, spend, reference, seed, say, strict=only is not None
@@ -261,6 +266,17 @@ def _draw_curve(report: Report, model: Model, data: Dataset, spend: Effort, seed
             seconds=spend.likelihood_seconds,
             seed=seed,
         )
+
+
+def _judge_layers(report: Report, model: Model, data: Dataset, spend: Effort, seed: int) -> None:
+    report.layers = layer_likelihoods(
+        model,
+        data,
+        n=spend.likelihood_examples,
+        effort=spend.likelihood_effort,
+        seconds=spend.likelihood_seconds,
+        seed=seed,
+    )
 
 
 def _judge_held_out(report: Report, model: Model, data: Dataset, spend: Effort, seed: int) -> None:

@@ -41,6 +41,8 @@ def metrics_of(report: Report) -> dict[str, Figure]:
     for effort, figure in (report.curve or {}).items():
         note = f"the first {figure.num_examples} test data: compare within the curve"
         found[f"log_likelihood, effort {effort}"] = replace(figure, note=note)
+    for depth, figure in (report.layers or {}).items():
+        found[f"log_likelihood, {depth} layer{'s' if depth > 1 else ''}"] = figure
     if report.quality is not None:
         found |= report.quality.figures
         if "fid" in report.quality.floors:

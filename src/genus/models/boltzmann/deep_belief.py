@@ -10,15 +10,14 @@ from torch import Tensor, nn
 from genus.distributions.odds import log_odds, mean_rate
 from genus.engine import Algorithm
 from genus.engine.counts import check_count
-from genus.engine.seeding import seeded
 from genus.inference.gibbs import bernoulli
 from genus.model import (
-    AnnealedBound,
     Classifies,
     Completes,
     Constant,
     Encodes,
     Estimated,
+    LayeredBound,
     WeightedBound,
 )
 from genus.models.boltzmann.belief_stack import BeliefStack
@@ -34,7 +33,7 @@ MOST_ROWS = 2048
 NUM_PROPOSALS = 16
 
 
-class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classifies):
+class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classifies):
     """Directed layers of binary causes below a restricted Boltzmann machine.
 
         p(x, h₁, ..., u) = p(x | h₁) p(h₁ | h₂) ⋯ p(u)      u = h_{L−1}; of one layer, u = x
@@ -71,7 +70,7 @@ class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classi
         >>> import torch, genus
         >>> x = torch.bernoulli(torch.full((64, 6), 0.3))
         >>> model = genus.models.DeepBeliefNetwork(genus.Binary((6,)), hidden=(5, 3))
-        >>> model.fit(x, epochs=1).layer_bounds(x).shape
+        >>> model.fit(x, epochs=1).layer_bounds(x).value.shape
         torch.Size([64, 2])
     """
 
@@ -215,40 +214,18 @@ class DeepBeliefNetwork(AnnealedBound, WeightedBound, Encodes, Completes, Classi
             parts.append(torch.stack(sums).logsumexp(0))
         return (torch.cat(parts).double() - math.log(effort) - log_z).to(x.dtype)
 
-    @torch.no_grad()
-    def layer_bounds(
-        self,
-        x: Tensor,
-        *,
-        effort: int | None = None,
-        condition: Tensor | None = None,
-        seed: int | None = None,
-    ) -> Float[Tensor, "batch layer"]:
-        """The bounds of the networks that end after 1, 2, ..., L layers, in nats.
+    def _layer_bounds(self, x: Tensor, condition: Tensor | None, effort: int) -> list[Estimated]:
+        """Each with its last pair undirected is a deep belief network.
 
-        Each of them, with its last pair undirected, is a deep belief network. Those without the
-        last layer know no label and bound log p(x). While the weights are tied, the first is
-        log p(x) of an RBM; a layer that begins as the transpose of the one below it leaves the
-        bound where it is.
-
-        Args:
-            x: data of the space.
-            effort: samples for each datum.
-            condition: for a network with labels.
-            seed: makes the draws repeatable.
+        While the weights are tied, the first is log p(x) of an RBM; a layer that begins as the
+        transpose of the one below it leaves the bound where it is.
         """
-        batch = self.space.check(x, like=self.example)
-        given = self._check_condition(condition, len(batch))
-        effort = self.effort if effort is None else check_count("effort", effort)
-        depths = range(1, len(self.stack.layers) + 1)
-        with seeded(seed, self.example.device):
-            bounds = [
-                self._bound(
-                    batch, given if depth == len(self.stack.layers) else None, effort, depth
-                )
-                for depth in depths
-            ]
-        return torch.stack(bounds, 1)
+        depth, found = len(self.stack.layers), []
+        for number in range(1, depth + 1):
+            labels = condition if number == depth else None
+            error = self._partition(number, labels)[1].expand(len(x)).to(x.dtype)
+            found.append(Estimated(self._bound(x, labels, effort, number), error))
+        return found
 
     def _constant(self, condition: Tensor | None, n: int) -> Constant:
         depth = len(self.stack.layers)
