@@ -277,6 +277,20 @@ def test_checkpoints_are_written_when_due(tmp_path):
     assert saved == [1, 2, 3, 3]
 
 
+def test_the_first_checkpoint_comes_with_the_first_check(tmp_path):
+    saved = []
+
+    def beside(run):
+        saved.append(run.progress.step)
+
+    callback = Checkpoints(tmp_path / "a.safetensors", seconds=1e9, beside=beside)
+    learn(Budget(steps=60), [callback])
+    assert saved == [50, 60]
+    saved.clear()
+    learn(Budget(steps=60), [callback])
+    assert saved == [60]
+
+
 def test_the_bar_shows_and_goes(capsys):
     from rich.console import Console
 

@@ -308,7 +308,7 @@ def test_chains_are_split_among_processes(monkeypatch):
 
 
 def test_too_few_steps_or_chains_are_refused():
-    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="k must be a positive integer, got 0"):
         ContrastiveDivergence(0)
-    with pytest.raises(ValueError, match="num_chains must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_chains must be a positive integer, got 0"):
         PersistentContrastiveDivergence(1, 0)

@@ -340,11 +340,11 @@ def test_learns_with_and_without_greedy_layers(pretrain):
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: PersistentLayers(0), "num_sweeps must be at least 1"),
-        (lambda: PersistentLayers(k=0), "k must be at least 1"),
-        (lambda: PersistentLayers(num_chains=0), "num_chains must be at least 1"),
-        (lambda: DoubledContrast(0), "layer must be at least 1"),
-        (lambda: DoubledContrast(1, 0), "k must be at least 1"),
+        (lambda: PersistentLayers(0), "num_sweeps must be a positive integer"),
+        (lambda: PersistentLayers(k=0), "k must be a positive integer"),
+        (lambda: PersistentLayers(num_chains=0), "num_chains must be a positive integer"),
+        (lambda: DoubledContrast(0), "layer must be a positive integer"),
+        (lambda: DoubledContrast(1, 0), "k must be a positive integer"),
         (lambda: DoubledContrast(3).start(stiff(), 10), "layer must be at most 2"),
     ],
 )

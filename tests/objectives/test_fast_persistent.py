@@ -121,8 +121,8 @@ def test_it_learns():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"k": 0}, "k must be at least 1, got 0"),
-        ({"num_chains": 0}, "num_chains must be at least 1, got 0"),
+        ({"k": 0}, "k must be a positive integer, got 0"),
+        ({"num_chains": 0}, "num_chains must be a positive integer, got 0"),
         ({"fast_rate": -0.1}, "fast_rate must be at least 0"),
         ({"decay": 1.0}, "decay must be at least 0 and below 1"),
     ],

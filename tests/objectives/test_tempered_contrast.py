@@ -88,7 +88,7 @@ def test_it_learns():
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="num_temperatures must be at least 2, got 1"):
         TemperedContrastiveDivergence(1)
-    with pytest.raises(ValueError, match="num_chains must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_chains must be a positive integer, got 0"):
         TemperedContrastiveDivergence(5, 1, 0)
-    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="k must be a positive integer, got 0"):
         TemperedContrastiveDivergence(5, 0)

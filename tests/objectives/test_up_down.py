@@ -255,5 +255,5 @@ def test_wake_sleep_and_top_have_no_parameter_in_common(space):
 @pytest.mark.parametrize("cls", [LayerContrast, UpDown])
 def test_impossible_counts_are_refused(cls):
     for settings in ({"k": 0}, {"num_chains": 0}):
-        with pytest.raises(ValueError, match="at least 1"):
+        with pytest.raises(ValueError, match="must be a positive integer"):
             cls(**settings)

@@ -9,7 +9,7 @@ from typing import Any
 
 from genus.engine import distributed
 from genus.engine.algorithm import Info
-from genus.engine.loop import Callback, Run
+from genus.engine.loop import WATCH_EVERY, Callback, Run
 
 __all__ = ["Bar", "Checkpoints", "Every", "History", "Log", "Monitor"]
 
@@ -113,7 +113,9 @@ class Log(Callback):
 
 
 class Checkpoints(Callback):
-    """Saves the run now and then, and at its end.
+    """Saves the run now and then, and at its end; first where its loss is first found finite.
+
+    So a run that diverges later leaves a checkpoint behind, however soon that is.
 
     Args:
         path: the one file that a resume needs.
@@ -136,10 +138,12 @@ class Checkpoints(Callback):
     def start(self, run: Run) -> None:
         """Starts the clock."""
         self.last_time, self.last_step = time.monotonic(), run.progress.step
+        self.none_yet = not self.path.exists()
 
     def after_step(self, run: Run, info: Info) -> None:
         """Saves where it is due; processes agree on it."""
         due = time.monotonic() - self.last_time >= self.seconds
+        due |= self.none_yet and run.progress.step >= WATCH_EVERY
         due |= self.steps is not None and run.progress.step - self.last_step >= self.steps
         if distributed.agree(due, run.device):
             self._save(run)
@@ -156,6 +160,7 @@ class Checkpoints(Callback):
     def _save(self, run: Run) -> None:
         run.save(self.path)
         self.last_time, self.last_step = time.monotonic(), run.progress.step
+        self.none_yet = False
 
     def _beside(self, run: Run) -> None:
         if self.beside is not None and distributed.rank() == 0:

@@ -31,7 +31,7 @@ WATCH_EVERY = 50
 
 
 class NotFiniteError(ArithmeticError):
-    """The loss stopped being finite."""
+    """A run diverged: its loss or a parameter is not finite."""
 
 
 class Callback:
@@ -78,8 +78,8 @@ class Run:
         self.losses.clear()
         if distributed.agree(bad, self.device):
             raise NotFiniteError(
-                f"the loss stopped being finite by step {self.progress.step}; "
-                "try a smaller learning rate or gradient clipping"
+                f"the run diverged: the loss stopped being finite by step {self.progress.step}; "
+                "lower the learning rate, or clip gradients"
             )
 
     def save(self, path: Path) -> None:
@@ -91,7 +91,10 @@ class Run:
         self.check_finite()
         bad = not all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
         if distributed.agree(bad, self.device):
-            raise NotFiniteError(f"parameters stopped being finite by step {self.progress.step}")
+            raise NotFiniteError(
+                f"the run diverged: parameters stopped being finite by step {self.progress.step}; "
+                "lower the learning rate, or clip gradients"
+            )
         state = self.algorithm.state_dict()
         for name in self.algorithm.sharded:
             _replace(state, name, distributed.gather_rows)

@@ -47,6 +47,10 @@ class Optimiser:
             raise ValueError(f"clip must be positive or None, got {self.clip}")
         if self.max_norm is not None and not self.max_norm > 0:
             raise ValueError(f"max_norm must be positive or None, got {self.max_norm}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(
+                f"betas must be two numbers, each at least 0 and below 1, got {self.betas}"
+            )
         if not self.weight_decay >= 0:
             raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay}")
 

@@ -5,13 +5,16 @@ model's side is replaced by chains: begun at the data (CD, Hinton 2002) or kept 
 step (PCD, Younes 1989; Tieleman 2008).
 """
 
-from typing import Any, Protocol
+import math
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.engine.counts import check_count
+from genus.objectives.runaway import unless_runaway
 from genus.objectives.sparsity import Sparsity
 
 __all__ = ["Bipartite", "ContrastiveDivergence", "PersistentContrastiveDivergence"]
@@ -24,10 +27,15 @@ class Side(Protocol):
     """The units of one side, independent given their field.
 
     Attributes:
+        num_values: how many values a unit may take; None where they are a continuum.
         log_variance: of Gaussian units that learn it, else None.
     """
 
+    num_values: int | None
     log_variance: nn.Parameter | None
+
+    def width(self, num_units: int) -> int:
+        """How many entries so many units have."""
 
     def statistic(self, x: Tensor) -> Tensor:
         """What the other side sees of them."""
@@ -42,6 +50,7 @@ class Side(Protocol):
         """Draws; ``inplace`` may overwrite the field."""
 
 
+@runtime_checkable
 class Bipartite(Protocol):
     """Visible and hidden units, each side independent given the other."""
 
@@ -94,16 +103,25 @@ class Contrast(Remembers):
     """
 
     def __init__(self, k: int, centred: bool, sparsity: Sparsity | None = None) -> None:
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
-        self.k = k
+        self.k = check_count("k", k)
         self.centred = centred
         self.sparsity = sparsity
 
     @torch.no_grad()
     def start(self, model: Any, batch_size: int) -> None:
-        """Begins the offsets at what the biases alone would make of the units."""
+        """Begins the offsets at what the biases alone would make of the units.
+
+        Raises:
+            ValueError: where the model is no restricted machine.
+        """
+        if not isinstance(model, Bipartite):
+            raise ValueError(
+                f"{type(self).__name__} needs visible and hidden units that are joined only "
+                f"across, as in an RBM; {type(model).__name__} learns by its own algorithm()"
+            )
         units = model.visible_units
+        num_units = len(model.visible_bias) // units.width(1)
+        self.log_states = num_units * math.log(units.num_values or math.inf)
         self.visible_offset = units.statistic(units.mean(model.visible_bias)).clone()
         self.hidden_offset = model.hidden_units.mean(model.hidden_bias).clone()
         self.hidden_rate = self.hidden_offset.clone()
@@ -118,6 +136,7 @@ class Contrast(Remembers):
         with torch.no_grad():
             energy = model.free_energy_at(both, activation)
             value = energy[:num_data].mean() - energy[num_data:].mean()
+            value = unless_runaway(value, self.log_states)
             hidden = model.hidden_units.mean(activation)
             visible = model.visible_units.statistic(both)
             if self.centred or self.sparsity:
@@ -216,7 +235,7 @@ class ContrastiveDivergence(Contrast):
         sparsity: of the hidden units, where they shall have it.
 
     Raises:
-        ValueError: where k is below 1.
+        ValueError: where k is no positive integer.
     """
 
     def __init__(
@@ -257,7 +276,7 @@ class PersistentContrastiveDivergence(Contrast):
         sparsity: of the hidden units, where they shall have it.
 
     Raises:
-        ValueError: where k or num_chains is below 1.
+        ValueError: where k or num_chains is no positive integer.
     """
 
     sharded = ("chains",)
@@ -271,9 +290,7 @@ class PersistentContrastiveDivergence(Contrast):
         sparsity: Sparsity | None = None,
     ) -> None:
         super().__init__(k, centred, sparsity)
-        if num_chains < 1:
-            raise ValueError(f"num_chains must be at least 1, got {num_chains}")
-        self.num_chains = num_chains
+        self.num_chains = check_count("num_chains", num_chains)
 
     @torch.no_grad()
     def start(self, model: Any, batch_size: int) -> None:

@@ -1,5 +1,6 @@
 """Greedy layers of a deep Boltzmann machine: each an RBM that sees one side of its units twice."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,8 +9,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.persistent_layers import Deep, contrast, slid, with_slopes
+from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Doubled", "DoubledContrast"]
 
@@ -86,15 +89,12 @@ class DoubledContrast(Remembers):
         centred: whether offsets follow the data; else they stay 0.
 
     Raises:
-        ValueError: where layer or k is below 1.
+        ValueError: where layer or k is no positive integer.
     """
 
     def __init__(self, layer: int, k: int = 1, *, centred: bool = True) -> None:
-        for name, value in (("layer", layer), ("k", k)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        self.layer = layer
-        self.k = k
+        self.layer = check_count("layer", layer)
+        self.k = check_count("k", k)
         self.centred = centred
 
     @torch.no_grad()
@@ -155,7 +155,8 @@ class DoubledContrast(Remembers):
         self.num_seen += 1
         share = torch.full_like(both[:, 0], 1.0 / len(visible))
         share[: len(seen)] = -1.0 / len(seen)
-        return gap.mean(), self._slopes(machine, [both, hidden], share)
+        mean = unless_runaway(gap.mean(), machine.copies[0] * seen.shape[1] * math.log(2.0))
+        return mean, self._slopes(machine, [both, hidden], share)
 
     def _slopes(self, machine: Doubled, sides: Sequence[Tensor], share: Tensor) -> list[Tensor]:
         """ΔW, and Δb and Δc carried back: b̃ = b + down · W λ and c̃ = c + up · Wᵀ μ are centred.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genus.engine import Batch, Info, State, distributed
+from genus.engine.counts import check_count
 from genus.objectives.contrastive import Bipartite, Contrast
 from genus.objectives.sparsity import Sparsity
 
@@ -50,13 +51,11 @@ class FastPersistentContrastiveDivergence(Contrast):
         sparsity: Sparsity | None = None,
     ) -> None:
         super().__init__(k, centred, sparsity)
-        if num_chains < 1:
-            raise ValueError(f"num_chains must be at least 1, got {num_chains}")
         if not fast_rate >= 0:
             raise ValueError(f"fast_rate must be at least 0, got {fast_rate}")
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be at least 0 and below 1, got {decay}")
-        self.num_chains = num_chains
+        self.num_chains = check_count("num_chains", num_chains)
         self.fast_rate = fast_rate
         self.decay = decay
 

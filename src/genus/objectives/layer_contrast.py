@@ -1,5 +1,6 @@
 """Contrastive divergence of two layers whose visible side may be real or carry a label."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -8,8 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.enumeration import with_gradient
+from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Contrasted", "LayerContrast", "Layered"]
 
@@ -70,14 +73,12 @@ class LayerContrast(Remembers):
         centred: whether μ and λ follow the data; else they stay 0.
 
     Raises:
-        ValueError: where k or num_chains is below 1.
+        ValueError: where k or num_chains is no positive integer.
     """
 
     def __init__(self, k: int = 1, num_chains: int | None = None, *, centred: bool = True) -> None:
-        for name, value in (("k", k), ("num_chains", num_chains)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        self.k, self.num_chains, self.centred = k, num_chains, centred
+        self.k, self.centred = check_count("k", k), centred
+        self.num_chains = None if num_chains is None else check_count("num_chains", num_chains)
         self.sharded = () if num_chains is None else ("chains",)
 
     @torch.no_grad()
@@ -86,6 +87,8 @@ class LayerContrast(Remembers):
         hidden = model.hidden_bias.detach().sigmoid()
         count = self.num_chains or 1
         draws = model.draw_visible(model.visible_bias.expand(count, -1))
+        binary = bool(((draws == 0) | (draws == 1)).all())
+        self.log_states = draws.shape[1] * math.log(2.0) if binary else math.inf
         self.visible_offset = model.multiplied(draws).mean(0)
         self.hidden_offset = hidden
         if not self.centred:
@@ -135,7 +138,7 @@ class LayerContrast(Remembers):
             *model.further_slopes(both, hidden, share),
         )
         with torch.enable_grad():
-            return with_gradient(share @ energy, *slopes)
+            return with_gradient(unless_runaway(share @ energy, self.log_states), *slopes)
 
     def __call__(self, model: Layered, batch: Batch) -> Info:
         """The gap, which says little about the likelihood."""

@@ -1,19 +1,23 @@
 """Persistent Gibbs chains against data, for machines whose units are joined at will."""
 
-from typing import Any, Protocol
+import math
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.enumeration import with_gradient
+from genus.objectives.runaway import unless_runaway
 
 __all__ = ["PersistentGibbs"]
 
 SLIDE = 0.01
 
 
+@runtime_checkable
 class Walks(Protocol):
     """A machine over joined units, the visible ones first."""
 
@@ -47,22 +51,28 @@ class PersistentGibbs(Remembers):
         centred: whether μ follows the data; else it stays 0.
 
     Raises:
-        ValueError: where k or num_chains is below 1.
+        ValueError: where k or num_chains is no positive integer.
     """
 
     sharded = ("chains",)
 
     def __init__(self, k: int = 1, num_chains: int = 100, *, centred: bool = True) -> None:
-        for name, value in (("k", k), ("num_chains", num_chains)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        self.k = k
-        self.num_chains = num_chains
+        self.k = check_count("k", k)
+        self.num_chains = check_count("num_chains", num_chains)
         self.centred = centred
 
     @torch.no_grad()
     def start(self, model: Any, batch_size: int) -> None:
-        """Begins chains and offset at what the biases alone would make of the units."""
+        """Begins chains and offset at what the biases alone would make of the units.
+
+        Raises:
+            ValueError: where the model is no machine of joined units.
+        """
+        if not isinstance(model, Walks):
+            raise ValueError(
+                "PersistentGibbs needs units that are joined at will, as in a BoltzmannMachine; "
+                f"{type(model).__name__} learns by its own algorithm()"
+            )
         odds = model.bias.detach().sigmoid()
         self.offset = odds if self.centred else torch.zeros_like(odds)
         self.chains = distributed.take_rows(bernoulli(odds.expand(self.num_chains, -1)))
@@ -73,6 +83,7 @@ class PersistentGibbs(Remembers):
         data = model.expected(x)
         self.chains = model.walk(self.chains, self.k)
         gap = model.energy(data).mean() - model.energy(self.chains).mean()
+        gap = unless_runaway(gap, len(model.bias) * math.log(2.0))
         if self.centred:
             average = data.mean(0)
             distributed.average([average])

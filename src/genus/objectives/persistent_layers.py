@@ -1,5 +1,6 @@
 """Persistent chains against mean field, for machines of layers."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -8,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
+from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Deep", "PersistentLayers", "contrast", "slid", "with_slopes"]
 
@@ -68,7 +71,7 @@ class PersistentLayers(Remembers):
         centred: whether μ follows the data; else it stays 0.
 
     Raises:
-        ValueError: where a number is below 1.
+        ValueError: where a number is no positive integer.
     """
 
     sharded = ("chains",)
@@ -76,12 +79,9 @@ class PersistentLayers(Remembers):
     def __init__(
         self, num_sweeps: int = 5, k: int = 1, num_chains: int = 100, *, centred: bool = True
     ) -> None:
-        for name, value in (("num_sweeps", num_sweeps), ("k", k), ("num_chains", num_chains)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        self.num_sweeps = num_sweeps
-        self.k = k
-        self.num_chains = num_chains
+        self.num_sweeps = check_count("num_sweeps", num_sweeps)
+        self.k = check_count("k", k)
+        self.num_chains = check_count("num_chains", num_chains)
         self.centred = centred
 
     @torch.no_grad()
@@ -142,6 +142,7 @@ class PersistentLayers(Remembers):
         layers = [torch.cat(both) for both in zip(seen, walked, strict=True)]
         share = torch.full_like(layers[0][:, 0], 1.0 / len(walked[0]))
         share[: len(data)] = -1.0 / len(data)
+        gap = unless_runaway(gap, math.log(2.0) * sum(len(bias) for bias in model.biases))
         return gap, contrast(layers, self.offsets, share)
 
     def __call__(self, model: Deep, batch: Batch) -> Info:

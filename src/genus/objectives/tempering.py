@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genus.engine import Batch, Info, State, distributed
+from genus.engine.counts import check_count
 from genus.inference.tempering import Ladder, temper
 from genus.objectives.contrastive import Bipartite, Contrast
 from genus.objectives.sparsity import Sparsity
@@ -55,13 +56,9 @@ class TemperedContrastiveDivergence(Contrast):
         sparsity: Sparsity | None = None,
     ) -> None:
         super().__init__(k, centred, sparsity)
-        for name, value, least in (
-            ("num_temperatures", num_temperatures, 2),
-            ("num_chains", num_chains, 1),
-        ):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-        self.num_chains = num_chains
+        if check_count("num_temperatures", num_temperatures) < 2:
+            raise ValueError(f"num_temperatures must be at least 2, got {num_temperatures}")
+        self.num_chains = check_count("num_chains", num_chains)
         self.betas = [step / (num_temperatures - 1) for step in range(num_temperatures)]
 
     @torch.no_grad()
