@@ -5,12 +5,13 @@ import torch
 from torch.distributions import Bernoulli, Normal
 
 from genus import spaces
-from genus.engine import Batch, Budget, Callback, Progress, Tensors, run
+from genus.engine import Batch, Budget, Callback, Optimiser, Progress, Tensors, run
 from genus.inference.enumerate import binary_chunks
 from genus.models import DeepBeliefNetwork
-from genus.models.boltzmann.greedy import settle
+from genus.models.boltzmann.greedy import GreedyLayer, settle
 from genus.models.boltzmann.layer import BinaryLayer, GaussianLayer
 from genus.models.boltzmann.layer_path import LayerPath, LogPartitions
+from genus.objectives.layer_contrast import LayerContrast
 from genus.testing import lopsided, stiffen
 from genus.testing.statistics import assert_follows, assert_mean
 
@@ -133,7 +134,7 @@ def test_the_bound_is_its_expectation_under_q_and_closes(hidden, condition):
 def test_a_layer_that_begins_as_a_transpose_leaves_the_bound_where_it_is():
     model = network((2, 3, 2))
     for layer in (0, 1):
-        settle(model.stack, layer)
+        settle(model.stack, layer, torch.full((model.hidden[layer],), 0.3))
     bounds = model.layer_bounds(BITS.points().double(), effort=3, seed=1).value
     machine = model.stack.layer(0)
     first = -machine.free_energy_at(
@@ -380,6 +381,51 @@ def test_a_stage_ends_with_tied_weights_and_a_transposed_beginning():
     assert torch.allclose(above.visible_bias, layer.hidden_bias, atol=1e-6)
     assert torch.allclose(above.hidden_bias, layer.visible_bias, atol=1e-6)
     assert layer.weights.abs().max() > 0.05
+
+
+@torch.no_grad()
+def test_a_layer_that_fits_no_transpose_begins_at_the_mean_of_the_units_below():
+    """Below are 40 uneven units that are all but independent: the bound hardly moves."""
+    torch.manual_seed(0)
+    space = spaces.Binary((30,))
+    model = DeepBeliefNetwork(space, (40, 5)).double()
+    lowest, above = model.stack.layer(0), model.stack.layer(1)
+    lowest.weights.copy_(0.02 * torch.randn(30, 40))
+    lowest.hidden_bias.copy_(torch.linspace(-4, 4, 40))
+    x = torch.bernoulli(torch.full((400, 30), 0.5)).double()
+    mean = lowest.activation(x).sigmoid().mean(0)
+    settle(model.stack, 0, mean)
+    assert torch.equal(above.unit_mean, mean)
+    assert torch.allclose(above.unit_bias.sigmoid(), mean, atol=1e-3)
+    annealed = DeepBeliefNetwork(space, (40,)).double()
+    annealed.stack.layer(0).load_state_dict(lowest.state_dict())
+    before = float(annealed.log_prob(x).mean())
+    after = model.layer_bounds(x, effort=20, seed=0).value[:, 1].mean()
+    # both log Z are annealed or summed to 0.01; with biases of 0 the bound falls by 13 nats
+    assert float(after) == pytest.approx(before, abs=0.3)
+    above.visible_bias.zero_()
+    fallen = model.layer_bounds(x, effort=20, seed=0).value[:, 1].mean()
+    assert float(fallen) < before - 5
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_the_layer_above_begins_with_what_the_one_below_has_averaged(centred):
+    torch.manual_seed(0)
+    data, model = lopsided(spaces.Binary((5,))), DeepBeliefNetwork(spaces.Binary((5,)), (4, 3))
+    learner = GreedyLayer(0, LayerContrast(centred=centred), Optimiser("sgd", 0.0), batch_size=40)
+    with torch.no_grad():
+        model.stack.layer(0).weights.normal_(std=2.0)
+        model.stack.layer(0).hidden_bias.copy_(torch.tensor([-3.0, -1.0, 1.0, 3.0]))
+    learner.start(model.stack)
+    for step in range(6):
+        batch = Batch(data[40 * step : 40 * step + 40])
+        learner.step(batch, Progress(step=step, total_steps=6))
+    learner.finish()
+    layer, above = model.stack.layer(0), model.stack.layer(1)
+    mean = layer.activation(data[:240]).sigmoid().mean(0)
+    assert torch.allclose(above.unit_mean, mean, atol=1e-5)
+    assert torch.allclose(above.unit_bias, mean.logit(), atol=1e-3)
+    assert above.unit_bias.abs().max() > 1
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5, 7])

@@ -17,6 +17,7 @@ from genus.objectives.runaway import unless_runaway
 __all__ = ["Contrasted", "LayerContrast", "Layered"]
 
 SLIDE = 0.01
+AVERAGES = ("visible_mean", "hidden_mean")
 
 
 class Layered(Protocol):
@@ -70,7 +71,10 @@ class LayerContrast(Remembers):
     Args:
         k: Gibbs steps.
         num_chains: over all processes, of chains that persist; None begins them at the data.
-        centred: whether μ and λ follow the data; else they stay 0.
+        centred: whether the gradient is centred at those averages; else at 0.
+
+    Attributes:
+        visible_mean, hidden_mean: the averages: of all batches at first, then slow.
 
     Raises:
         ValueError: where k or num_chains is no positive integer.
@@ -83,20 +87,27 @@ class LayerContrast(Remembers):
 
     @torch.no_grad()
     def start(self, model: Any, batch_size: int) -> None:
-        """Begins offsets and chains at what the biases alone would make of the units."""
-        hidden = model.hidden_bias.detach().sigmoid()
+        """Begins averages and chains at what the biases alone would make of the units."""
         count = self.num_chains or 1
         draws = model.draw_visible(model.visible_bias.expand(count, -1))
         binary = bool(((draws == 0) | (draws == 1)).all())
         self.log_states = draws.shape[1] * math.log(2.0) if binary else math.inf
-        self.visible_offset = model.multiplied(draws).mean(0)
-        self.hidden_offset = hidden
-        if not self.centred:
-            self.visible_offset = torch.zeros_like(self.visible_offset)
-            self.hidden_offset = torch.zeros_like(hidden)
+        self.visible_mean = model.multiplied(draws).mean(0)
+        self.hidden_mean = model.hidden_bias.detach().sigmoid()
+        self.num_seen = 0
         if self.num_chains is not None:
             chains = bernoulli(model.activation(draws).sigmoid_())
             self.chains = distributed.take_rows(chains)
+
+    @property
+    def visible_offset(self) -> Tensor:
+        """μ."""
+        return self.visible_mean if self.centred else torch.zeros_like(self.visible_mean)
+
+    @property
+    def hidden_offset(self) -> Tensor:
+        """λ."""
+        return self.hidden_mean if self.centred else torch.zeros_like(self.hidden_mean)
 
     @torch.no_grad()
     def contrast(self, model: Layered, data: Float[Tensor, "batch visible"]) -> Contrasted:
@@ -119,14 +130,15 @@ class LayerContrast(Remembers):
         return Contrasted(self._gap(model, both, len(data), activation), visible)
 
     def _gap(self, model: Layered, both: Tensor, num_data: int, activation: Tensor) -> Tensor:
-        """Mean F of the first rows less mean F of the others; slides the offsets."""
+        """Mean F of the first rows less mean F of the others; slides the averages."""
         energy = model.free_energy_at(both, activation)
         hidden, visible = activation.sigmoid(), model.multiplied(both)
-        if self.centred:
-            averages = [visible[:num_data].mean(0), hidden[:num_data].mean(0)]
-            distributed.average(averages)
-            self.visible_offset = self.visible_offset.lerp(averages[0], SLIDE)
-            self.hidden_offset = self.hidden_offset.lerp(averages[1], SLIDE)
+        averages = [visible[:num_data].mean(0), hidden[:num_data].mean(0)]
+        distributed.average(averages)
+        self.num_seen += 1
+        slide = max(SLIDE, 1.0 / self.num_seen)
+        self.visible_mean = self.visible_mean.lerp(averages[0], slide)
+        self.hidden_mean = self.hidden_mean.lerp(averages[1], slide)
         share = torch.full_like(energy, -1.0 / (len(both) - num_data))
         share[:num_data] = 1.0 / num_data
         centred = (hidden - self.hidden_offset) * share.unsqueeze(1)
@@ -146,11 +158,13 @@ class LayerContrast(Remembers):
         return {"loss": self.contrast(model, data).gap}
 
     def state_dict(self) -> State:
-        """The offsets, and the chains that persist."""
-        state = {"visible_offset": self.visible_offset, "hidden_offset": self.hidden_offset}
+        """The averages, how many batches they have seen, and the chains that persist."""
+        state: State = {name: getattr(self, name) for name in AVERAGES}
+        state["num_seen"] = self.num_seen
         return state if self.num_chains is None else {**state, "chains": self.chains}
 
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
-        for name in self.state_dict():
+        for name in AVERAGES if self.num_chains is None else (*AVERAGES, "chains"):
             setattr(self, name, state[name].to(getattr(self, name)))
+        self.num_seen = int(state["num_seen"])

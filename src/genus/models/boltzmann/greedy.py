@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from genus.distributions.odds import log_odds
 from genus.engine import (
     Batch,
     Budget,
@@ -18,7 +20,6 @@ from genus.engine import (
     Stages,
     distributed,
 )
-from genus.engine.algorithm import Objective
 from genus.models.boltzmann.belief_stack import BeliefStack
 from genus.objectives.layer_contrast import LayerContrast
 from genus.objectives.up_down import UpDown
@@ -33,11 +34,12 @@ class GreedyLayer(Descend):
 
     It is given all layers, and leaves those above and below alone until it finishes: then the
     recognition weights become those that were learnt, and the layer above begins where its
-    marginal over the units between them is what this one's was.
+    marginal over the units between them is, as far as sizes allow, what this one's was.
 
     Args:
         number: of the layer, from 0 at the bottom.
-        objective: of the layer.
+        contrast: its objective, whose average of the hidden units is where the biases of the
+            layer above begin.
         optimiser: what moves its parameters.
         batch_size: examples a step.
         budget: how long it learns where nobody says otherwise.
@@ -46,14 +48,14 @@ class GreedyLayer(Descend):
     def __init__(
         self,
         number: int,
-        objective: Objective,
+        contrast: LayerContrast,
         optimiser: Optimiser,
         *,
         batch_size: int = 100,
         budget: Budget | None = None,
     ) -> None:
-        super().__init__(objective, optimiser, batch_size=batch_size, budget=budget)
-        self.number = number
+        super().__init__(contrast, optimiser, batch_size=batch_size, budget=budget)
+        self.number, self.contrast = number, contrast
 
     def start(self, model: nn.Module) -> None:
         """Binds to the layer."""
@@ -70,7 +72,7 @@ class GreedyLayer(Descend):
 
     def finish(self) -> None:
         """Ties the recognition weights, and prepares the layer above."""
-        settle(self.stack, self.number)
+        settle(self.stack, self.number, self.contrast.hidden_mean)
 
     def answers(self) -> dict[str, Tensor]:
         """The recognition weights that ``finish`` would leave."""
@@ -80,21 +82,31 @@ class GreedyLayer(Descend):
 
 
 @torch.no_grad()
-def settle(stack: BeliefStack, number: int) -> None:
+def settle(stack: BeliefStack, number: int, mean: Float[Tensor, " hidden"]) -> None:
     """Ties layer ``number``, and begins the one above as its transpose where sizes allow.
 
     The transpose has the same marginal over the units between them, so that the bound begins
-    where it stood, and rises with the likelihood of the layer above.
+    where it stood, and rises with the likelihood of the layer above. Where sizes do not allow
+    it, the layer above begins with independent units of the right mean: the bound falls by no
+    more than what their dependence is worth.
+
+    Args:
+        stack: of all layers.
+        number: of the layer that has learnt.
+        mean: of its hidden units over the data.
     """
     if number == len(stack.recognisers):
         return
     layer, above = stack.layer(number), stack.layer(number + 1)
     stack.recognisers[number].copy_(layer.weights)
+    units = above.num_units
+    above.unit_mean.copy_(mean)
     if layer.has_transpose and layer.num_units == len(above.hidden_bias):
-        units = above.num_units
         above.weights[:units] = layer.weights.T
         above.visible_bias[:units] = layer.hidden_bias
         above.hidden_bias.copy_(layer.visible_bias)
+    else:
+        above.visible_bias[:units] = log_odds(mean)
 
 
 @dataclass(frozen=True)
