@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch.distributions import Bernoulli, Normal
+from torch.utils.flop_counter import FlopCounterMode
 
 from genus import spaces
 from genus.engine import Batch, Budget, Callback, Optimiser, Progress, Tensors, run
@@ -242,6 +243,22 @@ def test_features_are_means_passed_up():
     assert torch.allclose(labelled.features(x), mixed)
     with pytest.raises(ValueError, match="'last' or 'all'"):
         model.features(x, layers="first")
+
+
+@pytest.mark.parametrize("condition", [None, LABELS])
+def test_features_cost_one_product_a_layer_and_come_in_blocks(condition, monkeypatch):
+    model = network((20, 30), condition, space=spaces.Binary((40,)))
+    x = model.space.random(7).double()
+    whole = model.features(x, layers="all")
+    with FlopCounterMode(display=False) as counter:
+        model.features(x)
+    labels = 2 * 7 * 3 * 30 if condition else 0
+    assert counter.get_total_flops() == 2 * 7 * (40 * 20 + 20 * 30) + labels
+    seen, means = [], model.stack.means
+    monkeypatch.setattr("genus.models.boltzmann.deep_belief.MOST_ROWS", 3)
+    monkeypatch.setattr(model.stack, "means", lambda rows: seen.append(len(rows)) or means(rows))
+    assert torch.allclose(model.features(x, layers="all"), whole)
+    assert seen == [3, 3, 1]
 
 
 @pytest.mark.parametrize("condition", [None, LABELS])

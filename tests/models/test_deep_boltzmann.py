@@ -147,6 +147,13 @@ def test_mean_field_settles_at_a_fixed_point_whatever_the_batch():
         assert torch.allclose(mean, torch.cat([m[layer] for m in alone]), atol=1e-12)
     assert torch.equal(model.encode(x), means[0])
     assert torch.equal(model.features(x), torch.cat(means, 1))
+    seen, mean_field = [], model.mean_field
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genus.models.boltzmann.deep_boltzmann.MOST_ROWS", 3)
+        patch.setattr(model, "mean_field", lambda rows: seen.append(len(rows)) or mean_field(rows))
+        assert torch.allclose(model.features(x), torch.cat(means, 1), atol=1e-5)
+    assert max(seen) == 3
+    assert sum(seen) == len(x)
 
 
 @torch.no_grad()

@@ -136,9 +136,21 @@ class BeliefStack(nn.Module):
 
     def classify(self, u: Tensor) -> Float[Tensor, "batch label"]:
         """p(y | u), by the free energy of each label."""
-        return torch.cat(
-            [self.top.log_odds_of_labels(rows).softmax(1) for rows in u.split(ROWS_OF_LABELS)]
-        )
+        activation, top = self.top.activation_of_units(u), self.top
+        parts = (top.with_every_label(rows) for rows in activation.split(ROWS_OF_LABELS))
+        return torch.cat([top.log_odds_of_labels(part).softmax(1) for part in parts])
+
+    def features(self, u: Tensor) -> Float[Tensor, "batch hidden"]:
+        """E[h_L | u]: Σ_y p(y | u) E[h_L | u, y] where there are labels, with one product."""
+        activation, top = self.top.activation_of_units(u), self.top
+        if not top.num_labels:
+            return activation.sigmoid()
+        means = []
+        for rows in activation.split(ROWS_OF_LABELS):
+            each = top.with_every_label(rows)
+            shares = top.log_odds_of_labels(each).softmax(1)
+            means.append(torch.bmm(shares.unsqueeze(1), each.sigmoid()).squeeze(1))
+        return torch.cat(means)
 
     def fill(
         self, x: Tensor, observed: Tensor, labels: Tensor | None, num_sweeps: int

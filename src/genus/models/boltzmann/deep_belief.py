@@ -278,16 +278,12 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
         """
         if layers not in ("last", "all"):
             raise ValueError(f"layers must be 'last' or 'all', got {layers!r}")
-        means = self.stack.means(self.space.check(x, like=self.example))
-        if self.stack.top.num_labels:
-            every = torch.arange(self.stack.top.num_labels, device=self.example.device)
-            odds = self.stack.classify(means[-1])
-            last = sum(
-                odds[:, [y]] * self.stack.hidden_means(means[-1], every[y : y + 1]) for y in every
-            )
-        else:
-            last = self.stack.hidden_means(means[-1], None)
-        return torch.cat([*means[1:], cast(Tensor, last)], 1) if layers == "all" else last  # type: ignore[return-value]
+        parts = []
+        for rows in self.space.check(x, like=self.example).split(MOST_ROWS):
+            means = self.stack.means(rows)
+            last = self.stack.features(means[-1])
+            parts.append(torch.cat([*means[1:], last], 1) if layers == "all" else last)
+        return torch.cat(parts)
 
     def _classify(self, x: Tensor) -> Float[Tensor, "batch label"]:
         """p(y | u) for the means u that are passed up; of one layer p(y | x) itself."""

@@ -204,8 +204,8 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
     @torch.no_grad()
     def features(self, x: Any) -> Float[Tensor, "batch features"]:
         """The means of all hidden layers, side by side."""
-        batch = self.space.check(x, like=self.example)
-        return torch.cat(self.mean_field(batch.flatten(1)), 1)
+        rows = self.space.check(x, like=self.example).flatten(1).split(MOST_ROWS)
+        return torch.cat([torch.cat(self.mean_field(part), 1) for part in rows])
 
     def _encode(self, x: Tensor, condition: Tensor | None) -> Float[Tensor, "batch first"]:
         return self.mean_field(x.flatten(1))[0]

@@ -148,12 +148,23 @@ class Layer(nn.Module, ABC):
             return self.hidden_bias.unsqueeze(0)
         return self.hidden_bias + self.weights[self.num_units :][labels]
 
-    def log_odds_of_labels(self, u: Float[Tensor, "batch units"]) -> Float[Tensor, "batch label"]:
+    def activation_of_units(
+        self, u: Float[Tensor, "*batch units"]
+    ) -> Float[Tensor, "*batch hidden"]:
+        """c + uᵀW: the log odds of h, but for what a label adds."""
+        return F.linear(self.sent(u), self.unit_weights.T, self.hidden_bias).to(self.weights.dtype)
+
+    def with_every_label(
+        self, activation: Float[Tensor, "batch hidden"]
+    ) -> Float[Tensor, "batch label hidden"]:
+        """The log odds of h under each label: c + uᵀW + U_y."""
+        return activation.unsqueeze(1) + self.weights[self.num_units :]
+
+    def log_odds_of_labels(
+        self, activation: Float[Tensor, "batch label hidden"]
+    ) -> Float[Tensor, "batch label"]:
         """log p(y | u) up to a constant: d_y + Σⱼ softplus(cⱼ + (uᵀW)ⱼ + U_yj)."""
-        sent = F.linear(u, self.unit_weights.T, self.hidden_bias).unsqueeze(1)
-        return self.visible_bias[self.num_units :] + softplus(
-            sent + self.weights[self.num_units :]
-        ).sum(2)
+        return self.visible_bias[self.num_units :] + softplus(activation).sum(2)
 
 
 class BinaryLayer(Layer):
