@@ -883,8 +883,8 @@ def _wait_for_device""",
         ("log Z kept when a layer changes", "and torch.equal(a, b)\n", "\n"),
         (
             "held bias of h left out of a Gibbs step",
-            "(self.hidden_bias + beta * state.activation).sigmoid_()",
-            "(beta * state.activation).sigmoid_()",
+            "bernoulli(torch.add(self.hidden_bias, state.activation, alpha=beta).sigmoid_())",
+            "bernoulli((beta * state.activation).sigmoid_())",
         ),
     ),
     *_of(

@@ -56,14 +56,15 @@ class LayerPath:
 
     def log_ratio(self, state: State, low: float, high: float) -> Tensor:
         """Log f_high(u) − log f_low(u), summed in float64."""
-        difference = softplus(self.hidden_bias + high * state.activation)
-        difference = difference - softplus(self.hidden_bias + low * state.activation)
+        difference = softplus(torch.add(self.hidden_bias, state.activation, alpha=high))
+        below = softplus(torch.add(self.hidden_bias, state.activation, alpha=low))
+        difference = difference.sub_(below)
         linear = state.visible @ (self.layer.unit_bias - self.layer.base_bias)
         return difference.sum(1, dtype=torch.float64).add_(linear, alpha=high - low)
 
     def draw(self, state: State, beta: float) -> Tensor:
         """All units of h, then all of u, which are returned."""
-        hidden = bernoulli((self.hidden_bias + beta * state.activation).sigmoid_())
+        hidden = bernoulli(torch.add(self.hidden_bias, state.activation, alpha=beta).sigmoid_())
         bias = torch.lerp(self.layer.base_bias, self.layer.unit_bias, beta)
         field = torch.addmm(bias, hidden, self.layer.unit_weights.T, alpha=beta)
         return self.layer.draw_units(field.to(self.layer.weights.dtype))
