@@ -99,8 +99,10 @@ def test_it_begins_with_one_more_step_of_mean_field(hidden):
         # settled means reproduce themselves
         assert torch.allclose(ours, settled, atol=1e-5)
         assert settled.std() > 0.05
-    assert torch.allclose(made(x), made.label(found[-1]), atol=1e-12)
-    assert torch.equal(made(x), made(made.inputs(x)))
+    assert torch.allclose(made.log_odds(x), made.label(found[-1]), atol=1e-12)
+    assert torch.equal(made.log_odds(x), made(made.inputs(x)))
+    with pytest.raises(ValueError, match="log_odds"):
+        made(x)
 
 
 def test_what_finds_the_means_learns_nothing_and_all_else_does():
@@ -128,13 +130,25 @@ def test_a_machine_reads_grey_pictures_and_drops_both_inputs():
     made = machine().to_classifier(2, grey=True, input_dropout=0.5)
     assert made.space == spaces.Real((2, 3))
     x = torch.rand(4, 2, 3).double()
-    assert torch.equal(made.predict_proba(x), made.eval()(x).softmax(1))
+    assert torch.equal(made.predict_proba(x), made.eval().log_odds(x).softmax(1))
     made.train()
     for part in made.layers[0], *made.downs:
-        assert not torch.allclose(made(x), made(x))
+        assert not torch.allclose(made.log_odds(x), made.log_odds(x))
         part.weight.zero_()
     # nothing that comes in is left: what dropout leaves out makes no difference
-    assert torch.equal(made(x), made(x))
+    assert torch.equal(made.log_odds(x), made.log_odds(x))
+
+
+@torch.no_grad()
+def test_data_as_wide_as_the_inputs_of_another_are_not_mistaken_for_them():
+    """A datum of 10 bits and the 6 + 4 inputs of a machine's classifier are as wide."""
+    made = machine().to_classifier(2).eval()
+    wide = SigmoidClassifier(spaces.Binary((10,)), 2, (5, 4)).double()
+    x = BITS.random(3).double()
+    assert made.inputs(x).shape == (3, 10)
+    assert torch.allclose(made.predict_proba(x), made(made.inputs(x)).softmax(1))
+    rows = wide.space.random(3).double()
+    assert torch.equal(wide(rows), wide.log_odds(rows))
 
 
 def test_a_machine_and_its_classifier_are_saved_together(tmp_path):

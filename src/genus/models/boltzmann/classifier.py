@@ -96,10 +96,12 @@ class SigmoidClassifier(nn.Module):
             nn.init.xavier_uniform_(layer.weight, gain=SIGMOID_GAIN)
             nn.init.zeros_(layer.bias)
         self.label = nn.Linear(hidden[-1], num_classes)
+        self.widths = [space.num_dimensions]
         self.companion: Companion | None = None
         self.downs = nn.ModuleList()
         if num_mean_field is not None:
             self.companion = Companion(sizes, num_mean_field)
+            self.widths += hidden[1:]
             downs = [nn.Linear(above, here, bias=False) for here, above in pairwise(hidden)]
             for down in downs:
                 nn.init.xavier_uniform_(down.weight, gain=SIGMOID_GAIN)
@@ -135,12 +137,25 @@ class SigmoidClassifier(nn.Module):
             return flat
         return torch.cat([torch.cat([r, self.companion(r)], 1) for r in flat.split(ROWS)])
 
-    def forward(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch label"]:
-        """The log odds of the labels; of data, or of what :meth:`inputs` makes of them."""
-        flat = x.flatten(1)
-        given = self.inputs(flat) if flat.shape[1] == self.space.num_dimensions else flat
-        sizes = [self.space.num_dimensions, *(down.in_features for down in self.downs)]
-        units, *means = self.input_dropout(given).split(sizes, 1)
+    def log_odds(self, x: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch label"]:
+        """The log odds of the labels of data."""
+        found: Tensor = self(self.inputs(x))
+        return found
+
+    def forward(self, inputs: Float[Tensor, "batch *input"]) -> Float[Tensor, "batch label"]:
+        """The log odds of the labels of what :meth:`inputs` makes of data.
+
+        Raises:
+            ValueError: where the inputs have another size, as data have before a second input
+                is set beside them.
+        """
+        given = inputs.flatten(1)
+        if given.shape[1] != sum(self.widths):
+            raise ValueError(
+                f"inputs must have {sum(self.widths)} numbers each, as inputs(x) has, "
+                f"got {given.shape[1]}; for data take log_odds(x)"
+            )
+        units, *means = self.input_dropout(given).split(self.widths, 1)
         for number, layer in enumerate(self.layers):
             odds = layer(units)
             if number < len(means):
@@ -218,7 +233,7 @@ class SigmoidClassifier(nn.Module):
         data = self.space.check(x, "x", like=self.label.weight)
         training = self.training
         self.eval()
-        found = torch.cat([self(rows).softmax(1) for rows in data.split(ROWS)])
+        found = torch.cat([self.log_odds(rows).softmax(1) for rows in data.split(ROWS)])
         self.train(training)
         return found
 
