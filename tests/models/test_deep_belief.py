@@ -501,7 +501,7 @@ def test_real_data_are_learnt():
 
 
 def test_impossible_arguments_are_refused():
-    for hidden in ((), (0,), (4, -1)):
+    for hidden in ((), (0,), (4, -1), 5, (4.5, 3), ("a",), "44", None):
         with pytest.raises(ValueError, match="hidden must be one or more layers"):
             DeepBeliefNetwork(BITS, hidden)
     with pytest.raises(ValueError, match="Binary or Real"):
@@ -515,8 +515,14 @@ def test_impossible_arguments_are_refused():
     model = network((2, 3), LABELS)
     with pytest.raises(ValueError, match="3 numbers for 2 layers"):
         model.algorithm(learning_rate=(0.1, 0.1, 0.1))
-    with pytest.raises(ValueError, match="up_down"):
-        model.algorithm(up_down=-1.0)
+    for rates in ([0.1], [0.1] * 3, (0.1, "a"), "0.1", (0.1, 0.0), -1.0, float("nan"), None):
+        with pytest.raises(ValueError, match="learning_rate"):
+            model.algorithm(learning_rate=rates)
+    given = model.algorithm(learning_rate=[0.1, 0.2]).stages
+    assert [stage.algorithm.settings.learning_rate for stage in given] == [0.1, 0.2]
+    for share in (-1.0, float("inf"), float("nan"), "a"):
+        with pytest.raises(ValueError, match="up_down"):
+            model.algorithm(up_down=share)
     with pytest.raises(ValueError, match="k must"):
         model.algorithm(k=0)
     for wrong in (3, -1, torch.tensor([0.2, 0.5, 0.3]), torch.eye(3)):
@@ -526,8 +532,24 @@ def test_impossible_arguments_are_refused():
         model.set_visible_bias(torch.ones(5))
     with pytest.raises(ValueError, match="deviation"):
         network((3,), space=PLANE).set_visible_bias(torch.zeros(2))
+    for mean, deviation in (([0.0], [1.0]), ([0.0, torch.nan], [1, 1]), ([0, 0], [0, 1])):
+        with pytest.raises(ValueError, match="mean|deviation"):
+            network((3,), space=PLANE).set_visible_bias(mean, deviation)
     with pytest.raises(ValueError, match="binarise"):
         model.fit(torch.full((4, 3), 0.5), condition=torch.zeros(4).long())
+
+
+@torch.no_grad()
+def test_the_lowest_layer_begins_at_the_moments_of_the_data_in_any_form():
+    model = network((3, 2), space=PLANE)
+    model.set_visible_bias([1.0, -3.0], [2.0, 0.5])
+    layer = model.stack.layer(0)
+    assert torch.allclose(layer.deviation, torch.tensor([2.0, 0.5]).double())
+    means = layer.mean_units(layer.field(torch.zeros(1, 3).double()))
+    assert torch.allclose(means, torch.tensor([[1.0, -3.0]]).double())
+    bits = network((3, 2))
+    bits.set_visible_bias([0.5, 0.25, 1.0])
+    assert bits.stack.layer(0).unit_bias.tolist() == pytest.approx([0.0, -1.0986, 6.9068], 1e-3)
 
 
 def test_layers_of_both_kinds_know_their_smallest_side():

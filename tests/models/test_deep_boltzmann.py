@@ -344,11 +344,12 @@ def test_saves_and_loads(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"hidden": (5,)}, "two layers or more.*take an RBM"),
-        ({"hidden": ()}, "two layers or more"),
-        ({"hidden": 5}, "two layers or more"),
-        ({"hidden": (5, 0)}, "hidden must be a positive integer, got 0"),
-        ({"hidden": (5, 2.5)}, "hidden must be a positive integer"),
+        ({"hidden": (5,)}, "hidden must be two or more layers.*take an RBM"),
+        ({"hidden": ()}, "hidden must be two or more layers"),
+        ({"hidden": 5}, "hidden must be two or more layers"),
+        ({"hidden": "55"}, "hidden must be two or more layers"),
+        ({"hidden": (5, 0)}, r"hidden must be .*at least 1 unit.*got \(5, 0\)"),
+        ({"hidden": (5, 2.5)}, r"hidden must be .*at least 1 unit.*got \(5, 2.5\)"),
         ({"num_steps": 0}, "num_steps"),
         ({"num_sweeps": 0}, "num_sweeps"),
         ({"num_mean_field": 0}, "num_mean_field"),
@@ -376,3 +377,6 @@ def test_bad_data_are_refused():
         DeepBoltzmannMachine(Binary((40,)), (30, 30)).log_partition_exact()
     with pytest.raises(ValueError, match="share must be between 0 and 1"):
         model.pretrained(model.algorithm(pretrain=False), share=1.0)
+    for arguments in ({"num_temperatures": 0}, {"num_chains": 0}):
+        with pytest.raises(ValueError, match=next(iter(arguments))):
+            model.log_partition(**arguments)

@@ -139,18 +139,6 @@ def test_a_machine_reads_grey_pictures_and_drops_both_inputs():
     assert torch.equal(made.log_odds(x), made.log_odds(x))
 
 
-@torch.no_grad()
-def test_data_as_wide_as_the_inputs_of_another_are_not_mistaken_for_them():
-    """A datum of 10 bits and the 6 + 4 inputs of a machine's classifier are as wide."""
-    made = machine().to_classifier(2).eval()
-    wide = SigmoidClassifier(spaces.Binary((10,)), 2, (5, 4)).double()
-    x = BITS.random(3).double()
-    assert made.inputs(x).shape == (3, 10)
-    assert torch.allclose(made.predict_proba(x), made(made.inputs(x)).softmax(1))
-    rows = wide.space.random(3).double()
-    assert torch.equal(wide(rows), wide.log_odds(rows))
-
-
 def test_a_machine_and_its_classifier_are_saved_together(tmp_path):
     made = machine((4, 3, 5)).float().to_classifier(3, dropout=0.2).eval()
     made.save(tmp_path)

@@ -28,6 +28,11 @@ def deep_boltzmann(
     batch_size: int = 100,
 ) -> Recipe:
     """Greedy layers for a share of the budget, then all of them by mean field and chains."""
+    if not 0 <= pretraining < 1:
+        raise ValueError(
+            f"pretraining must be at least 0 and below 1, got {pretraining}; it is the share of "
+            "the budget for greedy layers, and 0 leaves them out"
+        )
     model = DeepBoltzmannMachine(need_binary(data, "dbm-500-1000"), hidden)
     model.set_visible_bias(data.materialise("train", MOST_FOR_MEAN).mean(0))
     together = Descend(

@@ -15,6 +15,7 @@ from genus.engine.counts import check_count
 from genus.engine.loop import resolve_device
 from genus.models.boltzmann.companion import Companion
 from genus.models.boltzmann.layered import Layered
+from genus.models.boltzmann.sizes import check_sizes
 from genus.objectives.cross_entropy import CrossEntropy
 from genus.spaces import Binary, Categorical, Real, Space
 from genus.version import __version__
@@ -75,8 +76,7 @@ class SigmoidClassifier(nn.Module):
             raise ValueError(f"space must be Binary or Real, got {space}")
         if check_count("num_classes", num_classes) < 2:
             raise ValueError(f"num_classes must be at least 2, got {num_classes}")
-        if not hidden or min(hidden) < 1:
-            raise ValueError(f"hidden must be one or more layers of at least 1 unit, got {hidden}")
+        hidden = check_sizes(hidden)
         for name, share in (("dropout", dropout), ("input_dropout", input_dropout)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {share}")

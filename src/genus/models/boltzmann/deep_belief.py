@@ -1,7 +1,8 @@
 """The deep belief network (Hinton, Osindero & Teh 2006)."""
 
 import math
-from typing import Literal, cast
+from collections.abc import Sequence
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -22,9 +23,10 @@ from genus.model import (
 )
 from genus.models.boltzmann.belief_stack import BeliefStack
 from genus.models.boltzmann.classifier import SigmoidClassifier
-from genus.models.boltzmann.greedy import Shared, layer_by_layer
+from genus.models.boltzmann.greedy import Shared, layer_by_layer, layer_rates
 from genus.models.boltzmann.layer import GaussianLayer, Layer
 from genus.models.boltzmann.layer_path import SMALL, LayerPath, LogPartitions
+from genus.models.boltzmann.sizes import check_sizes
 from genus.spaces import Binary, Categorical, Real
 
 __all__ = ["DeepBeliefNetwork"]
@@ -86,6 +88,7 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
         num_chains: int = 100,
     ) -> None:
         super().__init__()
+        hidden = check_sizes(hidden)
         _check_spaces(space, hidden, condition)
         for name, value in (
             ("num_steps", num_steps),
@@ -93,7 +96,7 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
             ("num_chains", num_chains),
         ):
             check_count(name, value)
-        self.space, self.condition, self.hidden = space, condition, tuple(hidden)
+        self.space, self.condition, self.hidden = space, condition, hidden
         self.num_steps, self.num_sweeps = num_steps, num_sweeps
         num_labels = 0 if condition is None else condition.num_categories
         real = isinstance(space, Real)
@@ -103,7 +106,7 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
     def algorithm(
         self,
         *,
-        learning_rate: float | tuple[float, ...] = 0.05,
+        learning_rate: float | Sequence[float] = 0.05,
         momentum: float = 0.5,
         weight_decay: float = 0.0,
         k: int = 1,
@@ -119,7 +122,8 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
         layer.
 
         Args:
-            learning_rate: of each layer, or of all; real data take a tenth of it in the lowest.
+            learning_rate: one for each layer from the bottom, or one for all; of one for all
+                real data take a tenth in the lowest.
             momentum: of stochastic gradient descent.
             weight_decay: of the layers.
             k: Gibbs steps between two steps of learning.
@@ -129,23 +133,17 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
             batch_size: examples a step.
 
         Raises:
-            ValueError: where there are more rates than layers or fewer, or a share is negative.
+            ValueError: where there are more rates than layers or fewer, or an argument is out of
+                its range.
         """
-        rates = learning_rate
-        if not isinstance(rates, tuple):
-            rates = (rates,) * len(self.stack.layers)
-            if isinstance(self.space, Real):
-                rates = (0.1 * rates[0], *rates[1:])
-        if len(rates) != len(self.stack.layers):
-            raise ValueError(
-                f"learning_rate has {len(rates)} numbers for {len(self.stack.layers)} layers; "
-                "one each, or one for all"
-            )
+        rates = layer_rates(learning_rate, len(self.stack.layers))
+        if isinstance(self.space, Real) and not isinstance(learning_rate, Sequence):
+            rates = (0.1 * rates[0], *rates[1:])
         shared = Shared(k, num_chains, momentum, weight_decay, batch_size)
         return layer_by_layer(rates, shared, up_down, up_down_rate)
 
     @torch.no_grad()
-    def set_visible_bias(self, mean: Tensor, deviation: Tensor | None = None) -> None:
+    def set_visible_bias(self, mean: Any, deviation: Any = None) -> None:
         """Begins b₁ at the data's mean: its log odds where they are binary. Call before training.
 
         Args:
@@ -162,14 +160,14 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
             bias.copy_(log_odds(rate))
             lowest.unit_mean.copy_(rate)
             return
-        for name, given in (("mean", mean), ("deviation", deviation)):
-            if given is None or given.shape != self.space.shape or not given.isfinite().all():
-                raise ValueError(f"{name} must be finite, of shape {self.space.shape}, got {given}")
-        assert deviation is not None
-        if not bool((deviation > 0).all()):
+        middle, spread = (
+            _entries(name, given, self.space.shape, self.example)
+            for name, given in (("mean", mean), ("deviation", deviation))
+        )
+        if not bool((spread > 0).all()):
             raise ValueError("deviation must be positive; drop what is constant in the data")
-        bias.copy_((mean / deviation).flatten())
-        lowest.log_deviation.copy_(deviation.flatten().log())
+        bias.copy_(middle / spread)
+        lowest.log_deviation.copy_(spread.log())
 
     @property
     def sums_exactly(self) -> bool:
@@ -353,6 +351,14 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
         return made
 
 
+def _entries(name: str, given: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """A finite number for each entry of a datum, flat."""
+    found = torch.as_tensor(torch.nan if given is None else given).to(like)
+    if found.shape != shape or not bool(found.isfinite().all()):
+        raise ValueError(f"{name} must be finite, of shape {shape}, got {given}")
+    return found.flatten()
+
+
 def _check_spaces(
     space: Binary | Real, hidden: tuple[int, ...], labels: Categorical | None
 ) -> None:
@@ -360,8 +366,6 @@ def _check_spaces(
         raise ValueError(
             f"space must be Binary or Real, got {space}; binarise the data, or dequantise levels"
         )
-    if not hidden or min(hidden) < 1:
-        raise ValueError(f"hidden must be one or more layers of at least 1 unit, got {hidden}")
     if labels is None:
         return
     if not isinstance(labels, Categorical) or labels.shape != () or labels.num_categories < 2:

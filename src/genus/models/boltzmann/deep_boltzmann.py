@@ -1,7 +1,6 @@
 """The deep Boltzmann machine (Salakhutdinov & Hinton 2009)."""
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +24,7 @@ from genus.inference.enumerate import MOST_UNITS
 from genus.model import AnnealedBound, Completes, Constant, Encodes, Estimated
 from genus.models.boltzmann.classifier import SigmoidClassifier
 from genus.models.boltzmann.layered import Layered, Slopes
+from genus.models.boltzmann.sizes import check_sizes
 from genus.models.boltzmann.tempered_layers import Held, TemperedLayers
 from genus.objectives.doubled import DoubledContrast
 from genus.objectives.enumeration import with_gradient
@@ -102,7 +102,7 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
         if not isinstance(space, Binary):
             raise ValueError(f"space must be Binary, got {space}; binarise the data")
         self.space = space
-        self.hidden = _checked(hidden)
+        self.hidden = check_sizes(hidden, 2)
         self.num_steps = check_count("num_steps", num_steps)
         self.num_sweeps = check_count("num_sweeps", num_sweeps)
         self.num_mean_field = check_count("num_mean_field", num_mean_field)
@@ -151,8 +151,8 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
         """
         if not 0 < share < 1:
             raise ValueError(
-                f"share must be between 0 and 1, got {share}; pretrain=False leaves "
-                "the greedy layers out"
+                f"share must be between 0 and 1, got {share}; to leave the greedy layers out, "
+                "take the second algorithm alone"
             )
         greedy = [
             Descend(
@@ -323,10 +323,14 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
             reverse: anneal from the model down to independent units.
             num_temperatures: the model's own by default.
             seed: makes the draws repeatable.
+
+        Raises:
+            ValueError: for fewer than 1 chain or 3 temperatures.
         """
         chains = self.num_chains if num_chains is None else check_count("num_chains", num_chains)
         path = self._path()
-        betas = inverse_temperatures(num_temperatures or self.num_temperatures)
+        number = self.num_temperatures if num_temperatures is None else num_temperatures
+        betas = inverse_temperatures(number)
         with seeded(seed, self.example.device):
             if reverse:
                 state = path.at(path.climb(chains, self.num_steps))
@@ -383,13 +387,3 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
 
 def _whole(model: nn.Module) -> nn.Module:
     return model
-
-
-def _checked(hidden: Any) -> tuple[int, ...]:
-    """Two layers or more, of at least one unit each."""
-    if not isinstance(hidden, Sequence) or len(hidden) < 2:
-        raise ValueError(
-            f"hidden must be the units of two layers or more, such as (500, 1000), got {hidden!r}; "
-            "for one layer take an RBM"
-        )
-    return tuple(check_count("hidden", size) for size in hidden)

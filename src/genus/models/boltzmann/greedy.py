@@ -1,5 +1,6 @@
 """How a deep belief network learns: layer by layer, and then all layers at once."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -24,7 +25,7 @@ from genus.models.boltzmann.belief_stack import BeliefStack
 from genus.objectives.layer_contrast import LayerContrast
 from genus.objectives.up_down import UpDown
 
-__all__ = ["GreedyLayer", "Shared", "layer_by_layer", "settle"]
+__all__ = ["GreedyLayer", "Shared", "layer_by_layer", "layer_rates", "settle"]
 
 SLIDE = 0.01
 
@@ -139,6 +140,25 @@ class Shared:
         return GreedyLayer(number, contrast, optimiser, batch_size=size, budget=budget)
 
 
+def layer_rates(given: Any, num_layers: int) -> tuple[float, ...]:
+    """A learning rate for each layer, from one number or a sequence of as many.
+
+    Raises:
+        ValueError: where there are more or fewer, or one is no positive number.
+    """
+    rates = tuple(given) if isinstance(given, Sequence) else (given,) * num_layers
+    if not all(_is_finite(rate) and rate > 0 for rate in rates):
+        raise ValueError(
+            f"learning_rate must be a positive number, or one for each layer, got {given!r}"
+        )
+    if len(rates) != num_layers:
+        raise ValueError(
+            f"learning_rate has {len(rates)} numbers for {num_layers} layers; one each, or one "
+            "for all"
+        )
+    return rates
+
+
 def layer_by_layer(
     rates: Sequence[float], shared: Shared, up_down: float, up_down_rate: float
 ) -> Stages:
@@ -151,10 +171,10 @@ def layer_by_layer(
         up_down_rate: its learning rate.
 
     Raises:
-        ValueError: where the share is negative.
+        ValueError: where the share is negative or no finite number.
     """
-    if up_down < 0:
-        raise ValueError(f"up_down must be at least 0, got {up_down}")
+    if not _is_finite(up_down) or up_down < 0:
+        raise ValueError(f"up_down must be a finite number of at least 0, got {up_down!r}")
     stages = [
         Stage(_stack, shared.learner(rate, number), view=_Below(number))
         for number, rate in enumerate(rates)
@@ -162,6 +182,10 @@ def layer_by_layer(
     if up_down:
         stages.append(Stage(_stack, shared.learner(up_down_rate), share=up_down))
     return Stages(stages)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 class _Below:
