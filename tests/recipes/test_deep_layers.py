@@ -20,6 +20,7 @@ from genus.recipes.layer_monitor import LayerMonitor, explain
 from genus.recipes.learner import learner
 from genus.recipes.monitors import ChainMonitor
 from genus.recipes.pictures import signed
+from genus.recipes.settings import parse_settings
 from genus.recipes.watching import monitors_of
 from genus.spaces import Binary
 
@@ -77,6 +78,25 @@ def test_a_watched_and_drawn_run_equals_an_unwatched_one_bit_for_bit(name, tmp_p
     last = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()][-1]
     assert 0 <= last["chain_flips"] <= 1
     assert ("free_energy_gap" in last) == (name != "dbn-500-500-2000")
+
+
+def test_each_layer_of_a_belief_net_may_have_a_rate_of_its_own():
+    entry = recipes.find("dbn-500-2000")
+    data = recipes.data_for(entry, "digits")
+    for text, wanted in (("0.2,0.05", (0.2, 0.05)), ("0.3", (0.3, 0.3))):
+        settings = parse_settings(entry, [f"learning_rate={text}", "hidden=9,4"])
+        stages = recipes.build("dbn-500-2000", data, **settings).algorithm.stages
+        assert tuple(stage.algorithm.settings.learning_rate for stage in stages) == wanted
+    with pytest.raises(ValueError, match="3 numbers for 2 layers"):
+        recipes.build("dbn-500-2000", data, learning_rate=(0.1, 0.1, 0.1), hidden=(9, 4))
+    with pytest.raises(ValueError, match="must be a number or a list"):
+        parse_settings(entry, ["learning_rate=fast"])
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
+def test_the_share_of_greedy_layers_is_called_by_its_name_in_the_recipe(value):
+    with pytest.raises(ValueError, match="pretraining must be at least 0 and below 1"):
+        recipe_of("dbm-500-1000", pretraining=value)
 
 
 @pytest.mark.parametrize("name", NAMES)
