@@ -13,6 +13,7 @@ from genus.models.boltzmann import DeepBoltzmannMachine
 from genus.models.boltzmann.greedy import GreedyLayer
 from genus.objectives.doubled import DoubledContrast
 from genus.objectives.persistent_layers import PersistentLayers
+from genus.objectives.up_down import UpDown
 from genus.recipes.learner import learner
 from genus.recipes.monitors import activity, answering, gap
 
@@ -35,8 +36,10 @@ class LayerMonitor(Monitor):
     """The free energy of training and validation data in the layers that learn now.
 
     Of greedy layers it is F of the one that learns, of draws that the layers below show it: the
-    same draws at every report. Of a deep Boltzmann machine whose layers learn together it is
-    −B(x), the bound of F that learning lowers. Figures of different stages are not comparable.
+    same draws at every report. Of up–down it is F of the top pair at the means that the
+    recogniser passes up: what the layers below add to a gap is not in it. Of a deep Boltzmann
+    machine whose layers learn together it is −B(x), the bound of F that learning lowers.
+    Figures of different stages are not comparable.
     See :class:`genus.recipes.monitors.FreeEnergyMonitor`.
 
     Args:
@@ -79,6 +82,11 @@ def explain(model: Any, algorithm: Algorithm, batch: Batch) -> Explained | None:
             odds = now.layer.activation(visible)
             return Explained(now.layer.free_energy_at(visible, odds), odds.sigmoid())
         objective = None if now is None else now.objective
+        if isinstance(objective, UpDown):
+            top = model.stack.top
+            visible = top.joined(model.stack.means(batch.x)[-1], batch.condition)
+            odds = top.activation(visible)
+            return Explained(top.free_energy_at(visible, odds), odds.sigmoid())
         if isinstance(objective, DoubledContrast):
             pair = objective.doubled(model)
             visible = objective.shown(model, batch.x.flatten(1))
