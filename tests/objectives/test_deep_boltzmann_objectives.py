@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from genus.engine import Batch, Budget, Descend, Optimiser, Stages
+from genus.engine import Batch, Budget, Callback, Descend, Optimiser, Stages, Tensors, run
 from genus.engine.seeding import seeded
 from genus.models import DeepBoltzmannMachine
 from genus.objectives.doubled import Doubled, DoubledContrast
@@ -288,10 +288,12 @@ def test_two_greedy_layers_join_into_a_machine_with_the_mean_of_their_conditiona
 def test_upper_layers_see_draws_of_the_pass_up_with_the_bias_that_was_left():
     """Each mean within 5 standard errors: 1 false alarm in 100,000."""
     model = stiff(3, (4, 2, 3))
-    third = started(model, DoubledContrast(3))
     second = started(model, DoubledContrast(2))
     left = model.biases[1].clone()
     model.biases[1].add_(1.0)
+    third = started(model, DoubledContrast(3, below=second))
+    upper_left = model.biases[2].clone()
+    model.biases[2].sub_(0.8)
     x = torch.tensor([1.0, 0.0, 1.0]).double()
     with seeded(1, CPU):
         drawn = second.shown(model, x.expand(20000, -1))
@@ -300,11 +302,44 @@ def test_upper_layers_see_draws_of_the_pass_up_with_the_bias_that_was_left():
     for unit, expected in zip(drawn.T, mean, strict=True):
         assert_mean(unit, float(expected), "h₁")
     h = bits(4)
-    p = (2 * x @ model.weights[0] + model.biases[1]).sigmoid()
+    p = (2 * x @ model.weights[0] + left).sigmoid()
     weight = (h * p + (1 - h) * (1 - p)).prod(1)
-    mean = weight @ (2 * h @ model.weights[1] + model.biases[2]).sigmoid()
+    mean = weight @ (2 * h @ model.weights[1] + upper_left).sigmoid()
     for unit, expected in zip(upper.T, mean, strict=True):
         assert_mean(unit, float(expected), "h₂")
+
+
+@pytest.mark.parametrize("cut", [3, 5, 7])
+def test_a_third_layer_remembers_what_both_below_left(cut, tmp_path):
+    """Cut in the second or third greedy layer, or at its start, a run ends as if it was not."""
+
+    class Cut(Callback):
+        def after_step(self, run, info):
+            if run.progress.step == cut:
+                run.save(tmp_path / "cut.safetensors")
+
+    data, ends = (torch.rand(60, 5) < 0.3).float(), []
+    for resume in (None, tmp_path / "cut.safetensors"):
+        with seeded(0, CPU):
+            model = DeepBoltzmannMachine(Binary((5,)), (4, 3, 2))
+        together = Descend(PersistentLayers(num_chains=5), Optimiser("sgd", 0.1), batch_size=20)
+        algorithm = model.pretrained(together, share=0.9, learning_rate=0.5)
+        run(
+            model,
+            Tensors(data, model.space),
+            algorithm,
+            budget=Budget(steps=10),
+            callbacks=[Cut()] if resume is None else [],
+            device="cpu",
+            resume=resume,
+        )
+        second, third = (algorithm.stages[number].algorithm.objective for number in (1, 2))
+        assert len(third.left) == 3
+        if resume is None or cut < 6:
+            assert torch.equal(third.left[1], second.left[1])
+            assert not torch.equal(third.left[1], model.biases[1])
+        ends.append(model.state_dict())
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
 
 
 def test_a_greedy_layer_moves_its_own_parameters_alone():

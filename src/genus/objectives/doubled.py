@@ -73,7 +73,8 @@ class Doubled(NamedTuple):
 class DoubledContrast(Remembers):
     """CD-k of one layer of the greedy stack, with its couplings halved from the start.
 
-    Layers below show this one draws of their units, in a pass up with doubled couplings.
+    Layers below show this one draws of their units, in a pass up with doubled couplings and the
+    hidden biases that each of them left: what the layer just below learnt from.
     Trained one after another, two neighbours are joined into a machine in which hₗ is sent what
     either of them would send it alone, halved and added; its bias is the mean of both. So with
     c what the layer below has left as hidden bias, this one has 2 bₗ₋₁ − c as visible bias.
@@ -87,19 +88,30 @@ class DoubledContrast(Remembers):
         layer: which one, from 1 at the bottom.
         k: Gibbs steps from the data.
         centred: whether offsets follow the data; else they stay 0.
+        below: the objective of the layer below, which knows what was left; without it the biases
+            that the model has at the start stand in for those.
 
     Raises:
         ValueError: where layer or k is no positive integer.
     """
 
-    def __init__(self, layer: int, k: int = 1, *, centred: bool = True) -> None:
+    def __init__(
+        self,
+        layer: int,
+        k: int = 1,
+        *,
+        centred: bool = True,
+        below: "DoubledContrast | None" = None,
+    ) -> None:
         self.layer = check_count("layer", layer)
         self.k = check_count("k", k)
         self.centred = centred
+        self.below = below
+        self.left: list[Tensor] = []
 
     @torch.no_grad()
     def start(self, model: Any, batch_size: int) -> None:
-        """Keeps the bias that the layer below has left.
+        """Keeps the biases that the layers below have left.
 
         Raises:
             ValueError: where the model has fewer layers.
@@ -110,7 +122,9 @@ class DoubledContrast(Remembers):
                 f"got {self.layer}"
             )
         pair = model.biases[self.layer - 1 : self.layer + 1]
-        self.left = pair[0].detach().clone()
+        known = [] if self.below is None else self.below.left
+        before = known or [bias.detach().clone() for bias in model.biases[: self.layer - 1]]
+        self.left = [*before, pair[0].detach().clone()]
         self.offsets = [torch.zeros_like(bias) for bias in pair]
         self.num_seen = 0
 
@@ -118,7 +132,7 @@ class DoubledContrast(Remembers):
         """The RBM that learns now."""
         number, top = self.layer, len(model.weights)
         below = model.biases[number - 1].detach()
-        visible_bias = below if number == 1 else 2.0 * below - self.left
+        visible_bias = below if number == 1 else 2.0 * below - self.left[-1]
         return Doubled(
             model.weights[number - 1].detach(),
             visible_bias,
@@ -132,8 +146,7 @@ class DoubledContrast(Remembers):
         """What this layer sees of the data: draws, layer by layer."""
         units = data
         for number in range(1, self.layer):
-            bias = self.left if number == self.layer - 1 else model.biases[number]
-            sent = torch.addmm(bias, units, model.weights[number - 1], alpha=2.0)
+            sent = torch.addmm(self.left[number], units, model.weights[number - 1], alpha=2.0)
             units = bernoulli(sent.to(data.dtype).sigmoid_())
         return units
 
@@ -176,12 +189,12 @@ class DoubledContrast(Remembers):
         return {"loss": with_slopes(gap, slopes, [model.weights[self.layer - 1], *pair])}
 
     def state_dict(self) -> State:
-        """The bias left by the layer below, the offsets and how many batches they have seen."""
+        """The biases that were left, the offsets and how many batches they have seen."""
         return {"left": self.left, "offsets": self.offsets, "num_seen": self.num_seen}
 
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
-        self.left = state["left"].to(self.left)
+        self.left = [found.to(old) for found, old in zip(state["left"], self.left, strict=True)]
         pairs = zip(state["offsets"], self.offsets, strict=True)
         self.offsets = [found.to(old) for found, old in pairs]
         self.num_seen = int(state["num_seen"])

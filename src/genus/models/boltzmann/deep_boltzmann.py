@@ -154,16 +154,12 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
                 f"share must be between 0 and 1, got {share}; to leave the greedy layers out, "
                 "take the second algorithm alone"
             )
-        greedy = [
-            Descend(
-                DoubledContrast(layer, k),
-                Optimiser("sgd", learning_rate, (0.5, 0.0)),
-                batch_size=together.batch_size,
-            )
-            for layer in range(1, len(self.hidden) + 1)
-        ]
-        each = share / len(greedy)
-        stages = [Stage(_whole, algorithm, each) for algorithm in greedy]
+        optimiser, each = Optimiser("sgd", learning_rate, (0.5, 0.0)), share / len(self.hidden)
+        stages, contrast = [], None
+        for layer in range(1, len(self.hidden) + 1):
+            contrast = DoubledContrast(layer, k, below=contrast)
+            greedy = Descend(contrast, optimiser, batch_size=together.batch_size)
+            stages.append(Stage(_whole, greedy, each))
         return Stages([*stages, Stage(_whole, together, 1 - share)])
 
     @torch.no_grad()
