@@ -206,6 +206,47 @@ def test_completions_follow_the_enumerated_conditional(hidden, condition):
     assert_follows(torch.bincount(number([drawn]), minlength=8), expected, "completions")
 
 
+@pytest.mark.parametrize(("hidden", "condition"), SHAPES[2:])
+@torch.no_grad()
+def test_a_retry_leaves_the_posterior_of_the_hidden_units_unchanged(hidden, condition):
+    """G-tests of h given x₂ = 1, x₃ = 0, from exact draws; false alarms 1 in 100,000."""
+    model = network(hidden, condition, scale=2.0)
+    states, label = all_states(model), None if condition is None else 2
+    observed = torch.tensor([False, True, True])
+    shown = (states[0][:, 1] == 1) & (states[0][:, 2] == 0)
+    p = torch.where(shown, joint(model, label), 0.0)
+    torch.manual_seed(1)
+    start = torch.multinomial(p / p.sum(), 20_000, replacement=True)
+    x, *hidden = (units[start] for units in states)
+    x = torch.where(observed, x, 1 - x)  # what is missing is not looked at
+    top = model.stack.top
+    labels = None if condition is None else torch.full((20_000,), label)
+    path = LayerPath(top, top.biases_of(labels))
+    moved = hidden
+    for _ in range(3):
+        moved = model.stack.retry(x, observed, moved, path)
+    sizes = sum(units.shape[1] for units in hidden)
+    expected = torch.zeros(2**sizes).double().index_add(0, number(states[1:]), p / p.sum())
+    assert_follows(torch.bincount(number(moved), minlength=2**sizes), expected, "hidden units")
+    for before, after in zip(hidden, moved, strict=True):
+        assert (before != after).any(1).double().mean() > 0.05
+
+
+@pytest.mark.parametrize(("hidden", "condition"), SHAPES[2:])
+@torch.no_grad()
+def test_completions_do_not_need_a_good_recogniser(hidden, condition):
+    """As above, with q the wrong way round."""
+    model = network(hidden, condition, scale=2.5, num_sweeps=60)
+    for recogniser, layer in zip(model.stack.recognisers, model.stack.layers, strict=False):
+        recogniser.copy_(-2 * layer.weights)
+    labels = None if condition is None else torch.full((2000,), 2)
+    x = torch.tensor([[0.0, 1.0, 0.0]]).double().expand(2000, -1)
+    drawn = model.complete(x, torch.tensor([False, True, False]), condition=labels, seed=1)
+    expected = over_data(model, joint(model, None if condition is None else 2))
+    expected = torch.where(BITS.points()[:, 1] == 1, expected, 0.0)
+    assert_follows(torch.bincount(number([drawn]), minlength=8), expected, "completions")
+
+
 @torch.no_grad()
 def test_classify_equals_enumeration():
     one = network((4,), LABELS)
@@ -429,7 +470,7 @@ def test_a_layer_that_fits_no_transpose_begins_at_the_mean_of_the_units_below():
 def test_the_layer_above_begins_with_what_the_one_below_has_averaged(centred):
     torch.manual_seed(0)
     data, model = lopsided(spaces.Binary((5,))), DeepBeliefNetwork(spaces.Binary((5,)), (4, 3))
-    learner = GreedyLayer(0, LayerContrast(centred=centred), Optimiser("sgd", 0.0), batch_size=40)
+    learner = GreedyLayer(0, LayerContrast(centred=centred), Optimiser("sgd", 1e-9), batch_size=40)
     with torch.no_grad():
         model.stack.layer(0).weights.normal_(std=2.0)
         model.stack.layer(0).hidden_bias.copy_(torch.tensor([-3.0, -1.0, 1.0, 3.0]))
@@ -533,7 +574,7 @@ def test_impossible_arguments_are_refused():
     with pytest.raises(ValueError, match="deviation"):
         network((3,), space=PLANE).set_visible_bias(torch.zeros(2))
     for mean, deviation in (([0.0], [1.0]), ([0.0, torch.nan], [1, 1]), ([0, 0], [0, 1])):
-        with pytest.raises(ValueError, match="mean|deviation"):
+        with pytest.raises(ValueError, match=r"mean|deviation"):
             network((3,), space=PLANE).set_visible_bias(mean, deviation)
     with pytest.raises(ValueError, match="binarise"):
         model.fit(torch.full((4, 3), 0.5), condition=torch.zeros(4).long())

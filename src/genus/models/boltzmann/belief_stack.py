@@ -15,7 +15,7 @@ from genus.models.boltzmann.tempered import softplus
 
 __all__ = ["BeliefStack"]
 
-NUM_PROPOSALS = 16
+NUM_PROPOSALS, NUM_RETRIES = 16, 4
 ROWS_OF_LABELS = 100
 
 
@@ -155,13 +155,19 @@ class BeliefStack(nn.Module):
     def fill(
         self, x: Tensor, observed: Tensor, labels: Tensor | None, num_sweeps: int
     ) -> Float[Tensor, "batch visible"]:
-        """x with draws where it is not observed: a chain that begins without memory of it."""
+        """x with draws where it is not observed: a chain that begins without memory of it.
+
+        A sweep is ``resample``, which moves far where the recogniser is good, ``retry``, which
+        does not need it, and a draw of what is missing given h₁.
+        """
         path = LayerPath(self.top, self.top.biases_of(labels))
         start, *hidden = self.descend(path.start(len(x)).visible)
         state = torch.where(observed, x, start)
         for _ in range(num_sweeps):
             if hidden:
                 hidden = self.resample(state, hidden, labels)
+                for _ in range(NUM_RETRIES):
+                    hidden = self.retry(state, observed, hidden, path)
                 lowest = self.layer(0)
                 drawn = lowest.draw_units(lowest.field(hidden[0]))
             else:
@@ -185,6 +191,33 @@ class BeliefStack(nn.Module):
         weights = weights - self.free_energy(several[-1], len(self.layers), labels)
         chosen = torch.multinomial(weights.softmax(1), 1).squeeze(1)
         return [units[torch.arange(len(x), device=x.device), chosen] for units in several]
+
+    def retry(
+        self, x: Tensor, observed: Tensor, hidden: list[Tensor], path: LayerPath
+    ) -> list[Tensor]:
+        """Layer by layer from below, some units drawn anew from what is above them, or kept.
+
+        A share of the units of hₗ, from one of them to all, is drawn from p(hₗ | hₗ₊₁), or for u
+        by a Gibbs step of the top pair; each is reversible for p(hₗ | above). Hence the draw is
+        accepted with the ratio of p(hₗ₋₁ | hₗ), for h₁ that of the observed x alone, as the
+        others follow in the next draw (Metropolis).
+        """
+        moved = list(hidden)
+        for number, here in enumerate(hidden):
+            if number + 1 < len(hidden):
+                above = self.layer(number + 1)
+                drawn = above.draw_units(above.field(moved[number + 1]))
+            else:
+                drawn = path.draw(path.at(here), 1.0)
+            share = here.shape[1] ** -torch.rand_like(here[:, :1])
+            proposed = torch.where(torch.rand_like(here) < share, drawn, here)
+            layer = self.layer(number)
+            below, seen = (moved[number - 1], None) if number else (x, observed)
+            gain = layer.log_units(below, layer.field(proposed), seen)
+            gain = gain - layer.log_units(below, layer.field(here), seen)
+            kept = torch.rand_like(gain).log() < gain
+            moved[number] = torch.where(kept.unsqueeze(1), proposed, here)
+        return moved
 
 
 def _log_bernoulli(value: Tensor, odds: Tensor) -> Tensor:

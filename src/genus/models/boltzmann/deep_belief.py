@@ -54,7 +54,8 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
 
     A code is h_L: ``encode`` passes means up, ``decode`` passes them down, which for one layer
     is exact. ``complete`` draws the hidden units by iterated sampling importance resampling
-    and then what is missing: a chain that leaves p(missing | observed) unchanged.
+    from q, and layer by layer without q, and then what is missing: a chain that leaves
+    p(missing | observed) unchanged.
 
     Args:
         space: of the data: Binary, or Real for a Gaussian lowest layer.

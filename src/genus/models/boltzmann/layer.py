@@ -75,8 +75,15 @@ class Layer(nn.Module, ABC):
         """E[u | h]."""
 
     @abstractmethod
-    def log_units(self, u: Tensor, field: Tensor) -> Tensor:
-        """log p(u | h) in nats, over the last dimension."""
+    def log_each(self, u: Tensor, field: Tensor) -> Tensor:
+        """log p(uᵢ | h) of each unit, in nats."""
+
+    def log_units(
+        self, u: Tensor, field: Tensor, observed: Tensor | None = None
+    ) -> Float[Tensor, "*batch"]:
+        """log p(u | h) in nats, over the last dimension; of the observed units alone, if given."""
+        each = self.log_each(u, field)
+        return each.sum(-1) if observed is None else each.mul(observed).sum(-1)
 
     @abstractmethod
     def energy_of_units(self, u: Tensor) -> Tensor:
@@ -193,9 +200,9 @@ class BinaryLayer(Layer):
         """σ(b + W h)."""
         return field.sigmoid()
 
-    def log_units(self, u: Tensor, field: Tensor) -> Tensor:
-        """Σ u · field − softplus(field)."""
-        return (u * field - softplus(field)).sum(-1)
+    def log_each(self, u: Tensor, field: Tensor) -> Tensor:
+        """u · field − softplus(field)."""
+        return u * field - softplus(field)
 
     def energy_of_units(self, u: Tensor) -> Tensor:
         """−b·u."""
@@ -257,10 +264,9 @@ class GaussianLayer(Layer):
         """σ (b + W h)."""
         return self.deviation * field
 
-    def log_units(self, u: Tensor, field: Tensor) -> Tensor:
-        """Σ −½(ũ − field)² − log σ − ½ log 2π."""
-        constant = (self.log_deviation + HALF_LOG_TAU).sum()
-        return -0.5 * (self.sent(u) - field).square().sum(-1) - constant
+    def log_each(self, u: Tensor, field: Tensor) -> Tensor:
+        """−½(ũ − field)² − log σ − ½ log 2π."""
+        return -0.5 * (self.sent(u) - field).square() - (self.log_deviation + HALF_LOG_TAU)
 
     def energy_of_units(self, u: Tensor) -> Tensor:
         """½|ũ − b|²."""
