@@ -41,6 +41,17 @@ def test_draws_of_one_call_are_independent():
     assert (lagged.abs() <= 5.5 * noise).all()
 
 
+def test_rare_events_of_different_rows_are_independent():
+    torch.manual_seed(0)
+    times, shape, p = 300, (1000, 784), 2.0**-17
+    few = torch.full(shape, p)
+    sums = torch.stack([bernoulli(few).sum() for _ in range(times)])
+    wanted = shape[0] * shape[1] * p
+    # false alarms of 5.5 sigma: 4e-8 each; the variance of a Poisson sum has relative error √(2/n)
+    assert abs(float(sums.mean()) - wanted) < 5.5 * (wanted / times) ** 0.5
+    assert abs(float(sums.var()) / wanted - 1) < 5.5 * (2 / times + 1 / (wanted * times)) ** 0.5
+
+
 def test_draws_take_any_layout():
     torch.manual_seed(0)
     p = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])

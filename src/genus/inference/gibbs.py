@@ -13,22 +13,24 @@ def bernoulli(probability: Tensor) -> Tensor:
     """Draws of 0 or 1, as floats; carries no gradient.
 
     In float32 on a CPU, where random numbers cost more than a matrix product, four of 16 bits
-    come from each of 64, and all share their 8 lower bits s:
+    come from each of 64, and those of a row (along the last dimension) share 8 lower bits s:
 
         x = 1  where  u + s < 2¹⁶ p,    u = 0, ..., 2¹⁶ − 1,    s = 0, 2⁻⁸, ..., 1 − 2⁻⁸
 
-    As u + s is uniform, each draw has its probability to 24 bits; the covariance of two draws
-    that share s is at most 2⁻³⁴.
+    As u + s is uniform, each draw has its probability to 24 bits. Rows are independent. The
+    covariance of two draws that share s is at most 2⁻³⁴, which only rare events see: n units of
+    p = 2⁻¹⁷ come with variance n p (1 + n p) in place of n p.
     """
     p = probability.detach()
     if p.dtype != torch.float32 or p.device.type != "cpu":
         return torch.rand_like(p).lt_(p)
     bits = torch.empty((p.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
     levels = bits.view(torch.int16)[: p.numel()].view(p.shape)
-    return below(levels, int(torch.randint(PARTS, ())), p)
+    parts = torch.randint(PARTS, (*p.shape[:-1], 1) if p.ndim else ())
+    return below(levels, parts, p)
 
 
-def below(levels: Tensor, part: int, probability: Tensor) -> Tensor:
+def below(levels: Tensor, part: Tensor | int, probability: Tensor) -> Tensor:
     """1 where (levels + 2¹⁵) + part/2⁸ < 2¹⁶ p, for levels of int16 and 0 ≤ part < 2⁸."""
     threshold = (probability * LEVELS).sub_(LEVELS // 2 + part / PARTS)
     return torch.lt(levels, threshold, out=threshold)
