@@ -149,7 +149,7 @@ class Binary(Numeric):
     def _value_problem(self, x: Tensor) -> str | None:
         if bool(((x == 0) | (x == 1)).all()):
             return None
-        return (
+        return _gaps(x) or (
             f"entries must be 0 or 1, found {_outsider(x, (x == 0) | (x == 1))}; binarise the data"
         )
 
@@ -243,14 +243,7 @@ class Real(Numeric):
     def _value_problem(self, x: Tensor) -> str | None:
         if x.dtype.is_complex:
             return f"entries must be real, got dtype {x.dtype}"
-        finite = torch.isfinite(x)
-        if bool(finite.all()):
-            return None
-        rows = (~finite).reshape(len(x), -1).any(1).nonzero().flatten()
-        return (
-            f"{int((~finite).sum())} entries are NaN or infinite, first in row {int(rows[0])}; "
-            "drop or fill them first"
-        )
+        return _gaps(x)
 
     def random(self, n: int) -> Tensor:
         """Standard normal draws."""
@@ -309,6 +302,18 @@ def _check_at_least(name: str, value: int, least: int) -> None:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value}")
 
 
+def _gaps(x: Tensor) -> str | None:
+    """Where a batch holds no numbers, or None."""
+    finite = torch.isfinite(x)
+    if bool(finite.all()):
+        return None
+    rows = (~finite).reshape(len(x), -1).any(1).nonzero().flatten()
+    return (
+        f"{int((~finite).sum())} entries are NaN or infinite, first in row {int(rows[0])}; "
+        "drop or fill them first"
+    )
+
+
 def _outsider(x: Tensor, inside: Tensor) -> str:
     return f"{x[~inside].flatten()[0].item():g}"
 
@@ -322,7 +327,7 @@ def _level_problem(x: Tensor, levels: int) -> str | None:
         inside &= x == x.floor()
     if bool(inside.all()):
         return None
-    return f"entries must be integers 0 to {levels - 1}, found {_outsider(x, inside)}"
+    return _gaps(x) or f"entries must be integers 0 to {levels - 1}, found {_outsider(x, inside)}"
 
 
 def _all_points(shape: tuple[int, ...], levels: int) -> Tensor:

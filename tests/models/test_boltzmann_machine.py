@@ -418,10 +418,12 @@ def test_bad_couplings_are_refused(couplings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_hidden": 0}, "num_hidden must be at least 1, got 0"),
-        ({"num_mean_field": 0}, "num_mean_field must be at least 1, got 0"),
-        ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
-        ({"num_sweeps": -1}, "num_sweeps must be at least 1"),
+        ({"num_hidden": 0}, "num_hidden must be a positive integer, got 0"),
+        ({"num_mean_field": 0}, "num_mean_field must be a positive integer, got 0"),
+        ({"num_steps": 0}, "num_steps must be a positive integer, got 0"),
+        ({"num_sweeps": -1}, "num_sweeps must be a positive integer"),
+        ({"num_hidden": 2.5}, "num_hidden must be a positive integer, got 2.5"),
+        ({"num_sweeps": True}, "num_sweeps must be a positive integer, got True"),
         ({"num_temperatures": 2}, "num_temperatures must be at least 3"),
         ({"most_summed": 26}, "most_summed must be 0 to 25, got 26"),
         ({"num_hidden": 22}, "states of 21 joined hidden units, at most 20"),
@@ -431,6 +433,13 @@ def test_bad_couplings_are_refused(couplings, message):
 def test_bad_arguments_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         HiddenBoltzmannMachine(**{"space": Binary((4,)), "num_hidden": 3, **settings})
+
+
+def test_a_bad_effort_is_refused_and_not_taken_for_none():
+    model = BoltzmannMachine(Binary((3,)))
+    for bad in (0, 1.5, True):
+        with pytest.raises(ValueError, match="effort must be a positive integer"):
+            model.log_partition(bad)
 
 
 def test_what_cannot_be_summed_is_refused_and_what_is_not_joined_needs_no_sum():

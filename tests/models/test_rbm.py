@@ -9,7 +9,7 @@ from genus.engine.seeding import seeded
 from genus.models import RBM
 from genus.models.boltzmann.tempered import softplus
 from genus.models.registry import load
-from genus.spaces import Binary, Sequence
+from genus.spaces import Binary, Real, Sequence
 from genus.testing.statistics import assert_follows, assert_mean
 
 SHAPES = [((2, 3), 4), ((3,), 5)]
@@ -337,16 +337,35 @@ def test_learning_comes_near_the_entropy_of_simple_data():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_hidden": 0}, "num_hidden must be at least 1, got 0"),
-        ({"num_steps": 0}, "num_steps must be at least 1"),
-        ({"num_sweeps": -1}, "num_sweeps must be at least 1"),
+        ({"num_hidden": 0}, "num_hidden must be a positive integer, got 0"),
+        ({"num_steps": 0}, "num_steps must be a positive integer"),
+        ({"num_sweeps": -1}, "num_sweeps must be a positive integer"),
+        ({"num_hidden": 2.5}, "num_hidden must be a positive integer, got 2.5"),
+        ({"num_hidden": "3"}, "num_hidden must be a positive integer, got '3'"),
+        ({"num_steps": 2.5}, "num_steps must be a positive integer, got 2.5"),
         ({"num_temperatures": 2}, "num_temperatures must be at least 3"),
+        ({"num_temperatures": 9.5}, "num_temperatures must be a positive integer, got 9.5"),
         ({"space": Sequence(Binary((4,)), 2)}, "space must be Binary, Real, Pixels, or"),
     ],
 )
 def test_bad_arguments_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         RBM(**{"space": Binary((4,)), **settings})
+
+
+def test_missing_numbers_are_called_so():
+    model = RBM(Binary((2,)), 2)
+    with pytest.raises(ValueError, match="1 entries are NaN or infinite, first in row 1"):
+        model.fit(torch.tensor([[0.0, 1.0], [torch.nan, 1.0]]))
+    with pytest.raises(ValueError, match=r"got shape \(2,\), 1 of 2 entries NaN"):
+        model.set_visible_bias(torch.tensor([0.5, torch.nan]))
+    with pytest.raises(ValueError, match=r"got shape \(2,\), entries 0.5 to 1.5"):
+        model.set_visible_bias(torch.tensor([0.5, 1.5]))
+    real = RBM(Real((2,)), 2)
+    with pytest.raises(ValueError, match=r"got shape \(2,\), 2 of 2 entries NaN"):
+        real.set_visible_bias(torch.full((2,), torch.nan))
+    with pytest.raises(ValueError, match=r"variance .* 1 of 2 entries NaN"):
+        real.set_visible_bias(torch.zeros(2), torch.tensor([1.0, torch.nan]))
 
 
 def test_what_cannot_be_summed_or_started_is_refused():
@@ -357,6 +376,16 @@ def test_what_cannot_be_summed_or_started_is_refused():
         model.log_partition_upper(5, start=torch.zeros(3, 26))
     with pytest.raises(ValueError, match="start is not in"):
         model.log_partition_upper(start=torch.full((3, 26), 0.5))
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, True, "a"])
+def test_a_bad_effort_is_refused_and_not_taken_for_none(bad):
+    model = RBM(Binary((3,)), 2)
+    for call in (model.log_partition, model.log_partition_upper):
+        with pytest.raises(ValueError, match="effort must be a positive integer"):
+            call(bad)
+        with pytest.raises(ValueError, match="num_temperatures must be a positive integer"):
+            call(num_temperatures=bad)
 
 
 def test_mean_energy_of_samples_is_the_enumerated_one():

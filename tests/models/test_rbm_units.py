@@ -307,6 +307,7 @@ def test_gaussian_machines_without_a_constant_are_refused():
         model.log_partition_exact,
         lambda: model.log_prob(torch.zeros(1, 2)),
         lambda: model.sample(3),
+        lambda: model.gibbs(torch.zeros(1, 2)),
         lambda: model.complete(torch.zeros(1, 2), torch.tensor([True, False])),
     ):
         with pytest.raises(ValueError, match="no log Z: its Gaussian units pull"):

@@ -249,8 +249,11 @@ def test_half_precision_keeps_float32_losses():
     ("space", "settings", "message"),
     [
         (spaces.Binary((5,)), {"hidden": ()}, r"hidden must be one or more layers .* got \(\)"),
-        (spaces.Binary((5,)), {"hidden": (3, 0)}, "hidden must be one or more layers"),
-        (spaces.Binary((5,)), {"num_sweeps": 0}, "num_sweeps must be at least 1, got 0"),
+        (spaces.Binary((5,)), {"hidden": (3, 0)}, "hidden must be a positive integer, got 0"),
+        (spaces.Binary((5,)), {"hidden": (4.5, 3)}, "hidden must be a positive integer, got 4.5"),
+        (spaces.Binary((5,)), {"hidden": ("a",)}, "hidden must be a positive integer, got 'a'"),
+        (spaces.Binary((5,)), {"hidden": 5}, "hidden must be one or more layers .* got 5"),
+        (spaces.Binary((5,)), {"num_sweeps": 0}, "num_sweeps must be a positive integer, got 0"),
         (spaces.Real((5,)), {}, "space must be Binary, got .*; binarise the data"),
     ],
 )

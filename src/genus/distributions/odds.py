@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["log_odds", "mean_rate"]
+__all__ = ["described", "log_odds", "mean_rate"]
 
 RAREST = 1e-3
 
@@ -18,10 +18,17 @@ def mean_rate(mean: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
     """
     rate = torch.as_tensor(mean).to(like)
     if rate.shape != shape or not bool(((rate >= 0) & (rate <= 1)).all()):
-        raise ValueError(
-            f"mean must have shape {shape} and entries 0 to 1; got shape {tuple(rate.shape)}"
-        )
+        raise ValueError(f"mean must have shape {shape} and entries 0 to 1; got {described(rate)}")
     return rate.flatten()
+
+
+def described(given: Tensor) -> str:
+    """The shape and the range of a tensor, as an error shows them."""
+    said = f"shape {tuple(given.shape)}"
+    missing = int(given.isnan().sum())
+    if missing:
+        return f"{said}, {missing} of {given.numel()} entries NaN"
+    return f"{said}, entries {given.min():g} to {given.max():g}" if given.numel() else said
 
 
 def log_odds(rate: Tensor) -> Tensor:

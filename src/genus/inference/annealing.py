@@ -29,6 +29,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genus.engine.counts import check_count
 from genus.model import Estimated
 
 __all__ = [
@@ -66,9 +67,9 @@ def inverse_temperatures(num_temperatures: int) -> list[float]:
     Salakhutdinov & Murray 2008 leave.
 
     Raises:
-        ValueError: for fewer than 3 temperatures.
+        ValueError: for anything but a whole number of at least 3.
     """
-    if num_temperatures < 3:
+    if check_count("num_temperatures", num_temperatures) < 3:
         raise ValueError(f"num_temperatures must be at least 3, got {num_temperatures}")
     return [1.0 - (1.0 - k / num_temperatures) ** 2 for k in range(num_temperatures + 1)]
 

@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from genus.distributions.odds import described
 from genus.models.boltzmann.units import Drawn, Units
 
 __all__ = ["Gaussian"]
@@ -43,19 +44,24 @@ class Gaussian(Units):
         return like.new_ones(()) if width is None else (-width.to(like)).exp()
 
     @torch.no_grad()
-    def set_variance(self, variance: Tensor, shape: tuple[int, ...]) -> None:
-        """Sets σ² and that of the base; ValueError where it is not positive or does not fit."""
+    def set_variance(self, variance: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Sets σ² and that of the base, and returns the ratio of every σ to what it was.
+
+        Raises:
+            ValueError: where the variance is not positive or does not fit.
+        """
         given = torch.as_tensor(variance)
         if self.log_variance is None or self.base_log_variance is None:
             raise ValueError("these Gaussian units have variance 1, which cannot be set")
         if given.shape != shape or not bool(((given > 0) & given.isfinite()).all()):
             raise ValueError(
-                f"variance must have shape {shape} and positive entries; got shape "
-                f"{tuple(given.shape)}, least entry {float(given.min()):g}; drop constant "
-                "entries, or add the variance of their noise"
+                f"variance must have shape {shape} and positive entries; got "
+                f"{described(given)}; drop constant entries, or add the variance of their noise"
             )
+        before = self.log_variance.clone()
         for width in (self.log_variance, self.base_log_variance):
             width.copy_(given.to(width).log().flatten())
+        return (0.5 * (self.log_variance - before)).exp()
 
     def width(self, num_units: int) -> int:
         """One entry each."""
@@ -132,6 +138,6 @@ class Gaussian(Units):
         given = torch.as_tensor(mean).to(like)
         if given.shape != shape or not bool(given.isfinite().all()):
             raise ValueError(
-                f"mean must have shape {shape} and finite entries; got shape {tuple(given.shape)}"
+                f"mean must have shape {shape} and finite entries; got {described(given)}"
             )
         return given.flatten()

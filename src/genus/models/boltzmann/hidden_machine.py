@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.engine import Algorithm, Budget, Descend, Optimiser
+from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.model import Encodes
 from genus.models.boltzmann.couplings import Pairs, all_pairs
@@ -79,8 +80,7 @@ class HiddenBoltzmannMachine(Machine, Encodes):
         most_summed: int = 20,
     ) -> None:
         for name, value in (("num_hidden", num_hidden), ("num_mean_field", num_mean_field)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            check_count(name, value)
         chosen = _chosen(space, num_hidden, couplings)
         super().__init__(
             space, num_hidden, chosen, num_steps, num_sweeps, num_temperatures, most_summed

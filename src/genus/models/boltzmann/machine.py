@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from genus.distributions.odds import log_odds, mean_rate
 from genus.engine import Algorithm, Budget, Descend, Optimiser
 from genus.engine.algorithm import Objective
+from genus.engine.counts import check_count, count_or
 from genus.engine.seeding import address, seeded
 from genus.inference.annealing import (
     Annealed,
@@ -62,8 +63,7 @@ class Machine(Energy, Bracketed, Completes):
     ) -> None:
         super().__init__()
         for name, value in (("num_steps", num_steps), ("num_sweeps", num_sweeps)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            check_count(name, value)
         if not 0 <= most_summed <= MOST_UNITS:
             raise ValueError(f"most_summed must be 0 to {MOST_UNITS}, got {most_summed}")
         inverse_temperatures(num_temperatures)
@@ -233,14 +233,18 @@ class Machine(Energy, Bracketed, Completes):
             effort: number of chains; the model's own by default.
             reverse: anneal from the model down to independent units.
             seed: makes the draws repeatable.
+
+        Raises:
+            ValueError: where effort is no positive integer.
         """
         path, betas = self._path(), inverse_temperatures(self.num_temperatures)
+        chains = count_or("effort", effort, self.effort)
         with seeded(seed, self.bias.device):
             if reverse:
-                state = path.at(self._draws(effort or self.effort).T[self._order])
+                state = path.at(self._draws(chains).T[self._order])
                 ratio = reverse_ratio(reverse_annealed_importance(path, state, betas))
             else:
-                ratio = forward_ratio(annealed_importance(path, effort or self.effort, betas))
+                ratio = forward_ratio(annealed_importance(path, chains, betas))
         base = path.log_base_partition
         return ratio._replace(value=base + ratio.value, bound=base + ratio.bound)
 

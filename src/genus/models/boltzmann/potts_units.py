@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from genus.distributions.odds import described
 from genus.models.boltzmann.units import Discrete, Drawn
 
 __all__ = ["Potts"]
@@ -86,7 +87,7 @@ class Potts(Discrete):
         if not fits or not torch.allclose(share.sum(-1), like.new_ones(()), atol=1e-4):
             raise ValueError(
                 f"mean must have shape {whole}, the share of each category, adding up to 1; "
-                f"got shape {tuple(share.shape)}"
+                f"got {described(share)}"
             )
         log_share = share.clamp_min(RAREST).log()
         return (log_share - log_share.mean(-1, keepdim=True)).flatten()

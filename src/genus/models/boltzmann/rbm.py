@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.engine import Algorithm, Budget, Descend, Optimiser
+from genus.engine.counts import check_count, count_or
 from genus.engine.seeding import address, seeded
 from genus.inference.annealing import (
     Annealed,
@@ -16,11 +17,10 @@ from genus.inference.annealing import (
 )
 from genus.model import Bracket, Bracketed, Conditional, Encodes, Energy, Estimated, Predicts
 from genus.models.boltzmann import sums
-from genus.models.boltzmann.clamped import annealed_partition, holding
 from genus.models.boltzmann.gaussian_units import Gaussian
 from genus.models.boltzmann.rectified_units import Rectified
 from genus.models.boltzmann.tempered import Tempered
-from genus.models.boltzmann.unit_kinds import Kind, hidden_units, visible_units
+from genus.models.boltzmann.unit_kinds import Kind, first_weights, hidden_units, visible_units
 from genus.objectives.contrastive import PersistentContrastiveDivergence
 from genus.objectives.score_matching import Score
 from genus.spaces import Space
@@ -92,8 +92,7 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         super().__init__()
         counts = {"num_hidden": num_hidden, "num_steps": num_steps, "num_sweeps": num_sweeps}
         for name, value in counts.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            check_count(name, value)
         inverse_temperatures(num_temperatures)
         self.space = space
         self.num_hidden = num_hidden
@@ -104,7 +103,7 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         self.hidden_units = hidden_units(hidden, num_states)
         size = self.visible_units.width(space.num_dimensions)
         width = self.hidden_units.width(num_hidden)
-        self.weights = nn.Parameter(0.01 * torch.randn(size, width))
+        self.weights = first_weights(self.visible_units, self.hidden_units, size, width)
         self.visible_bias = nn.Parameter(torch.zeros(size))
         self.hidden_bias = nn.Parameter(torch.zeros(width))
         self.register_buffer("base_bias", torch.zeros(size))
@@ -133,16 +132,20 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         Args:
             mean: of the training data, shape ``space.shape``; of categorical units the share of
                 each category, shape ``(*space.shape, categories)``.
-            variance: of the training data, positive, for Gaussian units: sets σ² too.
+            variance: of the training data, positive, for Gaussian units: sets σ² too, with the
+                weights as large as before in units of σ. Then c is −s(b) W: undecided at the mean.
 
         Raises:
             ValueError: where a shape or the range is another.
         """
-        bias = self.visible_units.bias_for(mean, self.space.shape, self.weights)
+        units = self.visible_units
+        bias = units.bias_for(mean, self.space.shape, self.weights)
         if variance is not None:
-            if not isinstance(self.visible_units, Gaussian):
+            if not isinstance(units, Gaussian):
                 raise ValueError("variance is for Gaussian visible units; leave it out")
-            self.visible_units.set_variance(variance, self.space.shape)
+            self.weights.mul_(units.set_variance(variance, self.space.shape).unsqueeze(1))
+        if isinstance(units, Gaussian):
+            self.hidden_bias.copy_(-(units.statistic(bias) @ self.weights))
         self.visible_bias.copy_(bias)
         self.base_bias.copy_(bias)
 
@@ -192,6 +195,8 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         return Score(score.reshape(x.shape), bend - precision.sum())
 
     def _gibbs(self, x: Tensor) -> Tensor:
+        if self._is_gaussian():
+            self.log_partition_exact()
         hidden = self.hidden_units.draw(self.activation(self.states(x)))
         return self._data(self.visible_units.draw(self.field(hidden)))
 
@@ -232,20 +237,15 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         Gaussian, else annealed with ``effort`` chains (10 by default) for each datum: on
         average too low, so that the value is too high.
         """
-        chains = effort or CLAMPED_CHAINS
-        path = self._tempered()
+        chains = count_or("effort", effort, CLAMPED_CHAINS)
+        path, betas = self._tempered(), self._betas(None)
         hidden = sums.num_states(self.hidden_units, len(self.hidden_bias))
         exactly = hidden <= 1 << SMALL or self._is_gaussian()
-        parts = []
-        for rows in torch.arange(len(x)).split(max(1, MOST_CHAINS // chains)):
-            v, mask = self.states(x[rows]), observed[rows].flatten(1)
-            held = holding(path, v, mask)
-            free = v * ~self.visible_units.spread_mask(mask)
-            joint = held.log_density(held.at(free), 1.0)
-            if exactly:
-                parts.append(joint - sums.clamped_partition(held))
-                continue
-            parts.append(joint - annealed_partition(held, chains, self._betas(None)))
+        size, known = max(1, MOST_CHAINS // chains), observed.flatten(1)
+        parts = [
+            sums.conditional(path, v, mask, None if exactly else chains, betas)
+            for v, mask in zip(self.states(x).split(size), known.split(size), strict=True)
+        ]
         return Conditional(torch.cat(parts).to(path.weights.dtype), "=" if exactly else "<=")
 
     def _is_gaussian(self) -> bool:
@@ -335,7 +335,7 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         """
         path, betas = self._tempered(), self._betas(num_temperatures)
         with seeded(seed, self.example.device):
-            log_weights = annealed_importance(path, effort or self.effort, betas)
+            log_weights = annealed_importance(path, count_or("effort", effort, self.effort), betas)
         return path.partition(forward_ratio(log_weights))
 
     @torch.no_grad()
@@ -368,7 +368,7 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         path, betas = self._tempered(), self._betas(num_temperatures)
         with seeded(seed, self.example.device):
             if start is None:
-                draws = self._sample(effort or self.effort, None)
+                draws = self._sample(count_or("effort", effort, self.effort), None)
             else:
                 draws = self.space.check(start, "start", like=self.example)
             if effort is not None and len(draws) != effort:
@@ -378,7 +378,8 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         return path.partition(reverse_ratio(log_weights))
 
     def _betas(self, num_temperatures: int | None) -> list[float]:
-        return inverse_temperatures(num_temperatures or self.num_temperatures)
+        wanted = count_or("num_temperatures", num_temperatures, self.num_temperatures)
+        return inverse_temperatures(wanted)
 
     @torch.no_grad()
     def log_partition_exact(self) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genus.distributions.odds import described
 from genus.inference.gibbs import bernoulli
 from genus.models.boltzmann.units import Discrete, Drawn, softplus
 
@@ -91,7 +92,7 @@ class Rectified(Discrete):
         if level.shape != shape or not bool(((level >= 0) & (level <= top)).all()):
             raise ValueError(
                 f"mean must have shape {shape} and entries 0 to {self.num_copies}; "
-                f"got shape {tuple(level.shape)}"
+                f"got {described(level)}"
             )
         wanted = level.flatten().double().clamp(RAREST, top - RAREST)
         low, high = torch.full_like(wanted, -20.0), torch.full_like(wanted, top + 20.0)

@@ -1,18 +1,18 @@
 """Exact sums over a restricted machine: log Z, of all of it or with some units held."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from genus.inference.enumerate import log_sum_pairs
-from genus.models.boltzmann.clamped import Clamped
+from genus.models.boltzmann.clamped import Clamped, annealed_partition, holding
 from genus.models.boltzmann.tempered import Tempered
 from genus.models.boltzmann.units import Bernoulli, Units
 
-__all__ = ["clamped_partition", "cost", "log_partition", "num_states"]
+__all__ = ["clamped_partition", "conditional", "cost", "log_partition", "num_states"]
 
 CHUNK = 1 << 12
 
@@ -79,6 +79,26 @@ def clamped_partition(path: Clamped) -> Float[Tensor, " chains"]:
         terms = rows @ held.T - own + visible @ free.T
         total = torch.logaddexp(total, terms.logsumexp(0))
     return total
+
+
+def conditional(
+    path: Tempered, v: Tensor, mask: Tensor, num_chains: int | None, betas: Sequence[float]
+) -> Float[Tensor, " rows"]:
+    """log p(missing | observed) = log f(missing) − log Z of the clamped machine.
+
+    Args:
+        path: to the machine.
+        v: entries of the visible units, shape ``(rows, visible)``.
+        mask: true where a unit is observed, shape ``(rows, visible units)``.
+        num_chains: of each row, for an annealed log Z; None sums it.
+        betas: of annealing.
+    """
+    held = holding(path, v, mask)
+    missing = v * ~path.visible_units.spread_mask(mask)
+    joint = held.log_density(held.at(missing), 1.0)
+    if num_chains is None:
+        return joint - clamped_partition(held)
+    return joint - annealed_partition(held, num_chains, betas)
 
 
 def _over_visible(path: Tempered) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 from genus.distributions.head import at_least_float32
 from genus.distributions.odds import log_odds, mean_rate
 from genus.engine import Algorithm, Budget, Descend, Optimiser
+from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.model import Conditional, Encodes, Predicts, WeightedBound
 from genus.objectives.wake_sleep import Explained, WakeSleep
@@ -125,13 +126,14 @@ class SigmoidBeliefNetwork(WeightedBound, Encodes, Predicts):
         super().__init__()
         if not isinstance(space, Binary):
             raise ValueError(f"space must be Binary, got {space}; binarise the data")
-        if not hidden or min(hidden) < 1:
-            raise ValueError(f"hidden must be one or more layers of at least 1 unit, got {hidden}")
-        if num_sweeps < 1:
-            raise ValueError(f"num_sweeps must be at least 1, got {num_sweeps}")
+        if not isinstance(hidden, tuple | list) or not hidden:
+            raise ValueError(
+                "hidden must be one or more layers of at least 1 unit, such as (200, 200), "
+                f"got {hidden!r}"
+            )
         self.space = space
-        self.num_sweeps = num_sweeps
-        sizes = (space.num_dimensions, *hidden)
+        self.num_sweeps = check_count("num_sweeps", num_sweeps)
+        sizes = (space.num_dimensions, *(check_count("hidden", size) for size in hidden))
         self.generator = Generator(sizes)
         self.recogniser = Recogniser(sizes)
 
