@@ -4,6 +4,7 @@ from genus.objectives.adversarial import CriticLoss, GeneratorLoss, NonSaturatin
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from genus.objectives.cross_entropy import CrossEntropy
 from genus.objectives.denoising import Denoising
+from genus.objectives.denoising_score_matching import DenoisingScoreMatching
 from genus.objectives.doubled import DoubledContrast
 from genus.objectives.enumeration import EnumeratedLikelihood
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
@@ -12,6 +13,9 @@ from genus.objectives.likelihood import NegativeLogLikelihood, RandomOrder
 from genus.objectives.persistent import PersistentGibbs
 from genus.objectives.persistent_layers import PersistentLayers
 from genus.objectives.pseudo_likelihood import PseudoLikelihood
+from genus.objectives.ratio_matching import RatioMatching
+from genus.objectives.score_matching import ScoreMatching
+from genus.objectives.sparsity import Sparsity
 from genus.objectives.tempering import TemperedContrastiveDivergence
 from genus.objectives.up_down import UpDown
 from genus.objectives.variational import EvidenceLowerBound, ImportanceWeighted
@@ -23,6 +27,7 @@ __all__ = [
     "CriticLoss",
     "CrossEntropy",
     "Denoising",
+    "DenoisingScoreMatching",
     "DoubledContrast",
     "EnumeratedLikelihood",
     "EvidenceLowerBound",
@@ -37,7 +42,10 @@ __all__ = [
     "PersistentLayers",
     "PseudoLikelihood",
     "RandomOrder",
+    "RatioMatching",
+    "ScoreMatching",
     "Sleep",
+    "Sparsity",
     "TemperedContrastiveDivergence",
     "UpDown",
     "WakeSleep",
