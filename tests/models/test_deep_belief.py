@@ -541,6 +541,24 @@ def test_real_data_are_learnt():
     assert model.lower_bound(x, effort=20, seed=1).mean() > before + 0.3
 
 
+def test_clusters_of_reals_are_learnt_at_the_defaults():
+    """Four clusters at corners of a cube, whose entries are not correlated; −h(x) is known.
+
+    −h = −log 4 − 3 (½ log 2πe + log 0.3) = −2.03 nats; one Gaussian has −6.37.
+    """
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.tensor([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    some = torch.randint(4, (4000,), generator=generator)
+    x = 2.0 * corners[some] + 0.3 * torch.randn(4000, 3, generator=generator)
+    torch.manual_seed(0)
+    model = DeepBeliefNetwork(spaces.Real((3,)), (20, 20))
+    model.set_visible_bias(x.mean(0), x.std(0))
+    model.fit(x, epochs=50, device="cpu")
+    found = float(model.lower_bound(x[:500], effort=20, seed=1).mean())
+    assert -4.0 < found < -2.03
+    assert model.stack.layer(0).deviation.max() < 0.6
+
+
 def test_impossible_arguments_are_refused():
     for hidden in ((), (0,), (4, -1), 5, (4.5, 3), ("a",), "44", None):
         with pytest.raises(ValueError, match="hidden must be one or more layers"):

@@ -32,6 +32,7 @@ from genus.spaces import Binary, Categorical, Real
 __all__ = ["DeepBeliefNetwork"]
 
 MOST_ROWS = 2048
+REAL_RATE = 0.2
 NUM_PROPOSALS = 16
 
 
@@ -120,11 +121,12 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
 
         Each layer sees draws of the units below it and not their means: the bound is an
         expectation over draws, so that what makes draws likely raises it. Labels join the last
-        layer.
+        layer. The chains of a lowest layer of real data begin at the data: see
+        :meth:`~genus.models.boltzmann.greedy.Shared.learner_of_reals`.
 
         Args:
             learning_rate: one for each layer from the bottom, or one for all; of one for all
-                real data take a tenth in the lowest.
+                real data take a fifth in the lowest, which learns by Adam.
             momentum: of stochastic gradient descent.
             weight_decay: of the layers.
             k: Gibbs steps between two steps of learning.
@@ -138,10 +140,11 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
                 its range.
         """
         rates = layer_rates(learning_rate, len(self.stack.layers))
-        if isinstance(self.space, Real) and not isinstance(learning_rate, Sequence):
-            rates = (0.1 * rates[0], *rates[1:])
+        real = isinstance(self.space, Real)
+        if real and not isinstance(learning_rate, Sequence):
+            rates = (REAL_RATE * rates[0], *rates[1:])
         shared = Shared(k, num_chains, momentum, weight_decay, batch_size)
-        return layer_by_layer(rates, shared, up_down, up_down_rate)
+        return layer_by_layer(rates, shared, up_down, up_down_rate, real=real)
 
     @torch.no_grad()
     def set_visible_bias(self, mean: Any, deviation: Any = None) -> None:

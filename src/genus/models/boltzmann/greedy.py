@@ -139,6 +139,18 @@ class Shared:
         contrast = LayerContrast(self.k, self.num_chains)
         return GreedyLayer(number, contrast, optimiser, batch_size=size, budget=budget)
 
+    def learner_of_reals(self, rate: float) -> Descend:
+        """That of a lowest layer whose data are real.
+
+        Its chains begin at the data: as σ shrinks no chain crosses from mode to mode, so that
+        those that persist would tell nothing of how probable modes are, which the layers above
+        are there to learn. Adam bounds the step of log σ, whose gradient is as large as
+        outliers are far.
+        """
+        optimiser = Optimiser("adam", rate, weight_decay=self.weight_decay, schedule="linear")
+        contrast, budget = LayerContrast(self.k), Budget(epochs=30)
+        return GreedyLayer(0, contrast, optimiser, batch_size=self.batch_size, budget=budget)
+
 
 def layer_rates(given: Any, num_layers: int) -> tuple[float, ...]:
     """A learning rate for each layer, from one number or a sequence of as many.
@@ -160,7 +172,7 @@ def layer_rates(given: Any, num_layers: int) -> tuple[float, ...]:
 
 
 def layer_by_layer(
-    rates: Sequence[float], shared: Shared, up_down: float, up_down_rate: float
+    rates: Sequence[float], shared: Shared, up_down: float, up_down_rate: float, *, real: bool
 ) -> Stages:
     """A stage for each layer of a network that keeps them as ``stack``, and one of up–down.
 
@@ -169,15 +181,18 @@ def layer_by_layer(
         shared: what all learn with.
         up_down: share of up–down, where a layer has a share of 1; 0 leaves it out.
         up_down_rate: its learning rate.
+        real: whether the data are.
 
     Raises:
         ValueError: where the share is negative or no finite number.
     """
     if not _is_finite(up_down) or up_down < 0:
         raise ValueError(f"up_down must be a finite number of at least 0, got {up_down!r}")
+    learners = [shared.learner(rate, number) for number, rate in enumerate(rates)]
+    if real:
+        learners[0] = shared.learner_of_reals(rates[0])
     stages = [
-        Stage(_stack, shared.learner(rate, number), view=_Below(number))
-        for number, rate in enumerate(rates)
+        Stage(_stack, learner, view=_Below(number)) for number, learner in enumerate(learners)
     ]
     if up_down:
         stages.append(Stage(_stack, shared.learner(up_down_rate), share=up_down))

@@ -218,12 +218,14 @@ class BinaryLayer(Layer):
 class GaussianLayer(Layer):
     """Real u, in units of their deviations ũ = u/σ: E(u, h) = ½|ũ − b|² − c·h − ũᵀW h.
 
-    Hence p(u | h) = N(σ (b + W h), σ²). σ is learnt with the rest.
+    Hence p(u | h) = N(σ (b + W h), σ²). σ is learnt with the rest. W begins with deviation
+    √(2 / (units + hidden)) (Glorot & Bengio 2010): small weights lie next to a saddle, which data
+    whose entries are not correlated, as clusters at the corners of a cube, leave too slowly.
     """
 
     def __init__(self, num_units: int, num_hidden: int) -> None:
         super().__init__(num_units, num_hidden)
-        nn.init.normal_(self.weights, std=0.3 / math.sqrt(num_units))
+        nn.init.normal_(self.weights, std=math.sqrt(2.0 / (num_units + num_hidden)))
         self.log_deviation = nn.Parameter(torch.zeros(num_units))
 
     @property
