@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genus.engine import Algorithm, Budget, Descend, Optimiser
+from genus.engine import Algorithm
 from genus.engine.counts import check_count, count_or
 from genus.engine.seeding import address, seeded
 from genus.inference.annealing import (
@@ -18,10 +18,9 @@ from genus.inference.annealing import (
 from genus.model import Bracket, Bracketed, Conditional, Encodes, Energy, Estimated, Predicts
 from genus.models.boltzmann import sums
 from genus.models.boltzmann.gaussian_units import Gaussian
-from genus.models.boltzmann.rectified_units import Rectified
+from genus.models.boltzmann.learning import algorithm_for
 from genus.models.boltzmann.tempered import Tempered
 from genus.models.boltzmann.unit_kinds import Kind, first_weights, hidden_units, visible_units
-from genus.objectives.contrastive import PersistentContrastiveDivergence
 from genus.objectives.score_matching import Score
 from genus.spaces import Space
 
@@ -111,16 +110,8 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         self._cached: tuple[list[Tensor], dict[tuple[str, int, int], Annealed]] | None = None
 
     def algorithm(self) -> Algorithm:
-        """Centred PCD-1 with 100 chains; by Adam where outliers make gradients large."""
-        steep = any(isinstance(units, Gaussian | Rectified) for units in self.children())
-        plain = Optimiser("sgd", 0.2, betas=(0.5, 0.0), schedule="linear")
-        careful = Optimiser("adam", 0.002, schedule="linear")
-        return Descend(
-            PersistentContrastiveDivergence(1, num_chains=100),
-            careful if steep else plain,
-            batch_size=100,
-            budget=Budget(epochs=20),
-        )
+        """Centred PCD-1 with 100 chains, tempered ones for real data."""
+        return algorithm_for(self.visible_units, self.hidden_units)
 
     @torch.no_grad()
     def set_visible_bias(self, mean: Tensor, variance: Tensor | None = None) -> None:
