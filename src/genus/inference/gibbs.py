@@ -6,6 +6,7 @@ from torch import Tensor
 __all__ = ["bernoulli"]
 
 LEVELS = 1 << 16
+MIDDLE = 1 << 15
 PARTS = 1 << 8
 
 
@@ -26,11 +27,12 @@ def bernoulli(probability: Tensor) -> Tensor:
         return torch.rand_like(p).lt_(p)
     bits = torch.empty((p.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
     levels = bits.view(torch.int16)[: p.numel()].view(p.shape)
-    parts = torch.randint(PARTS, (*p.shape[:-1], 1) if p.ndim else ())
-    return below(levels, parts, p)
+    rows = (*p.shape[:-1], 1) if p.ndim else ()
+    low = torch.empty(rows, dtype=p.dtype).random_(MIDDLE * PARTS, (MIDDLE + 1) * PARTS)
+    return below(levels, low.mul_(-1.0 / PARTS), p)
 
 
-def below(levels: Tensor, part: Tensor | int, probability: Tensor) -> Tensor:
-    """1 where (levels + 2¹⁵) + part/2⁸ < 2¹⁶ p, for levels of int16 and 0 ≤ part < 2⁸."""
-    threshold = (probability * LEVELS).sub_(LEVELS // 2 + part / PARTS)
+def below(levels: Tensor, shift: Tensor, probability: Tensor) -> Tensor:
+    """1 where levels − shift < 2¹⁶ p, for levels of int16 and a shift of −(2¹⁵ + s)."""
+    threshold = torch.add(shift, probability, alpha=LEVELS)
     return torch.lt(levels, threshold, out=threshold)
