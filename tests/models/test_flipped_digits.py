@@ -24,7 +24,7 @@ def log_likelihood(x, held_out, seed, centred):
 
 @pytest.mark.slow
 def test_digits_and_their_negatives_are_learnt_alike():
-    """Seen: 0.3 and −0.2 nats apart where centred, 40 and 37 where not."""
+    """Seen: 0.04 and 0.10 nats apart where centred, 40 and 37 where not."""
     digits = data.load("mnist", view="static")
     x = digits.materialise("train", 20_000).flatten(1).float()
     held_out = digits.materialise("test", 2000).flatten(1).float()
@@ -33,5 +33,6 @@ def test_digits_and_their_negatives_are_learnt_alike():
         upright = log_likelihood(x, held_out, seed, centred)
         return upright - log_likelihood(1 - x, 1 - held_out, seed, centred)
 
-    assert abs(apart(0, True) + apart(1, True)) / 2 < 0.5
+    for seed in (0, 1):
+        assert abs(apart(seed, True)) < 0.5
     assert apart(0, False) > 10
