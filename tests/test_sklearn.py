@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from genus.models import registry
 from genus.sklearn import GenusDensity, GenusTransformer
 
 
@@ -23,7 +24,10 @@ def rows():
     return generator.normal(size=(300, 7)) @ generator.normal(size=(7, 7)) + 3.0
 
 
-@parametrize_with_checks([GenusTransformer(), GenusDensity()])
+MACHINE = GenusTransformer("RBM", settings={"num_hidden": 4}, epochs=1)
+
+
+@parametrize_with_checks([GenusTransformer(), GenusDensity(), MACHINE])
 def test_scikit_learn_finds_no_fault(estimator, check):
     check(estimator)
 
@@ -124,6 +128,26 @@ def test_a_machine_begins_at_the_base_rates():
     fitted = GenusTransformer("RBM", space="binary", settings={"num_hidden": 2}, epochs=1).fit(x)
     rates = x.mean(0)
     assert np.allclose(fitted.model_.base_bias.numpy(), np.log(rates / (1 - rates)))
+
+
+@pytest.mark.parametrize("name", ["RBM", "DeepBeliefNetwork"])
+def test_a_machine_of_reals_begins_at_their_means_and_deviations(name, rows, monkeypatch):
+    small = {"num_hidden": 2} if name == "RBM" else {"hidden": (3, 2)}
+    x = np.column_stack([rows, np.full(len(rows), 4.0)])
+    cls, seen = registry.find(name), []
+    begin = cls.set_visible_bias
+
+    def noted(self, *given):
+        seen.append(given)
+        begin(self, *given)
+
+    monkeypatch.setattr(cls, "set_visible_bias", noted)
+    GenusTransformer(name, settings=small, epochs=1).fit(x)
+    mean, wide = (given.numpy() for given in seen[0])
+    deviation = x.std(0, ddof=1)
+    deviation[-1] = 0.05 * deviation.max()
+    assert np.allclose(mean, x.mean(0))
+    assert np.allclose(wide, deviation**2 if name == "RBM" else deviation)
 
 
 @pytest.mark.slow

@@ -23,11 +23,13 @@ from torch import Tensor
 from genus.engine.seeding import seeded
 from genus.model import Density, Encodes, Model
 from genus.models import registry
+from genus.models.boltzmann import RBM, DeepBeliefNetwork
 from genus.spaces import Binary, Real, Space
 
 __all__ = ["GenusDensity", "GenusTransformer"]
 
 CPU = torch.device("cpu")
+LEAST_DEVIATION = 0.05
 KINDS = (np.float64, np.float32)
 SpaceName = Literal["real", "binary"]
 
@@ -76,8 +78,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         made = made.double() if rows.dtype == np.float64 else made.float()
         self._check_model(made)
         data = torch.from_numpy(rows.copy())
-        if isinstance(made, _Based):
-            made.set_visible_bias(made.space.check(data).mean(0))
+        _begin(made, made.space.check(data))
         self.model_: Any = made.fit(data, epochs=self.epochs, seed=self.seed, device="cpu")
         return self
 
@@ -149,6 +150,18 @@ class GenusDensity(DensityMixin, _Estimator):  # type: ignore[misc]
         """Draws of the model, shape ``(n_samples, features)``."""
         check_is_fitted(self, "model_")
         return self.model_.sample(n_samples, seed=self.seed).numpy()
+
+
+def _begin(model: Model, x: Tensor) -> None:
+    """Base rates of the data; means and deviations of reals, these at least 1/20 of the largest."""
+    if isinstance(model, RBM | DeepBeliefNetwork) and isinstance(model.space, Real):
+        deviation = x.std(0)
+        largest = float(deviation.max()) or 1.0
+        deviation = deviation.clamp_min(LEAST_DEVIATION * largest)
+        wide = deviation.square() if isinstance(model, RBM) else deviation
+        model.set_visible_bias(x.mean(0), wide)
+    elif isinstance(model, _Based):
+        model.set_visible_bias(x.mean(0))
 
 
 def _space(name: SpaceName, size: int) -> Space:
