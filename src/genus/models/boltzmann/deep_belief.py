@@ -25,7 +25,7 @@ from genus.models.boltzmann.belief_stack import BeliefStack
 from genus.models.boltzmann.classifier import SigmoidClassifier
 from genus.models.boltzmann.greedy import Shared, layer_by_layer, layer_rates
 from genus.models.boltzmann.layer import GaussianLayer, Layer
-from genus.models.boltzmann.layer_path import SMALL, LayerPath, LogPartitions
+from genus.models.boltzmann.layer_path import LayerPath, LogPartitions, is_summed
 from genus.models.boltzmann.sizes import check_sizes
 from genus.spaces import Binary, Categorical, Real
 
@@ -176,7 +176,7 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
     @property
     def sums_exactly(self) -> bool:
         """Whether log Z is a sum over all states of a side of the top pair."""
-        return self.stack.top.smallest_side <= SMALL
+        return is_summed(self.stack.top)
 
     def _partition(self, depth: int, labels: Tensor | None, *, reverse: bool = False) -> Tensor:
         """Log Z for each label, and its error and bounds: shape (4, rows)."""

@@ -18,7 +18,7 @@ from genus.inference.gibbs import bernoulli
 from genus.models.boltzmann.layer import Layer
 from genus.models.boltzmann.tempered import State, softplus
 
-__all__ = ["SMALL", "LayerPath", "LogPartitions"]
+__all__ = ["LayerPath", "LogPartitions", "is_summed"]
 
 SMALL = 16
 
@@ -83,6 +83,11 @@ class LayerPath:
         return units
 
 
+def is_summed(layer: Layer) -> bool:
+    """Whether log Z of a layer is a sum, over the states of a side of at most 16 units."""
+    return layer.smallest_side <= SMALL
+
+
 class LogPartitions:
     """Log Z of a layer, one for each label: summed or annealed once, and kept until it changes.
 
@@ -111,7 +116,7 @@ class LogPartitions:
         ):
             self._cached = ([p.detach().clone() for p in present], {})
         kept = self._cached[1]
-        way = "exact" if layer.smallest_side <= SMALL else "down" if reverse else "up"
+        way = "exact" if is_summed(layer) else "down" if reverse else "up"
         if way not in kept:
             kept[way] = self._exact(layer) if way == "exact" else self._annealed(layer, way)
         return kept[way]
