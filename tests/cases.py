@@ -147,9 +147,9 @@ def boltzmann_machine():
     def by_pseudo_likelihood(model):
         return Descend(PseudoLikelihood(), Optimiser("adam", 0.03), batch_size=30)
 
-    def by_chains(model):
+    def by_chains(model, rate=0.2):
         objective = PersistentGibbs(2, num_chains=30)
-        return Descend(objective, Optimiser("sgd", 0.2, (0.5, 0.0)), batch_size=30)
+        return Descend(objective, Optimiser("sgd", rate, (0.5, 0.0)), batch_size=30)
 
     def by_energy(model, x, condition):
         """Log Z summed term by term over all visible and hidden units."""
@@ -197,8 +197,8 @@ def boltzmann_machine():
             reference=by_energy,
             scale=2.0,
             effort=300,
-            steps=200,
-            algorithm=by_chains,
+            steps=300,
+            algorithm=lambda model: by_chains(model, 0.05),
         ),
     ]
 

@@ -17,6 +17,7 @@ from genus.engine.callbacks import Checkpoints
 from genus.engine.checkpoint import write_tensors
 from genus.engine.seeding import seeded
 from genus.models import GAN, RBM
+from genus.models.boltzmann import units
 from genus.objectives import contrastive
 from genus.testing import lopsided
 
@@ -35,11 +36,11 @@ class ToldChains(contrastive.PersistentContrastiveDivergence):
     """The real objective, which tosses coins that were given."""
 
     def start(self, model, batch_size):
-        with mock.patch.object(contrastive, "bernoulli", told):
+        with mock.patch.object(units, "bernoulli", told):
             super().start(model, batch_size)
 
     def __call__(self, model, batch):
-        with mock.patch.object(contrastive, "bernoulli", told):
+        with mock.patch.object(units, "bernoulli", told):
             return super().__call__(model, batch)
 
 
