@@ -223,18 +223,24 @@ def test_the_centred_gradient_is_a_plain_step_in_centred_coordinates():
         assert torch.allclose(a, wanted, atol=1e-12)
 
 
-def test_offsets_follow_the_data_slowly():
+def test_offsets_follow_the_data_at_once_and_then_slowly():
     model = stiff()
     objective = ContrastiveDivergence(1)
     objective.start(model, 3)
     assert torch.equal(objective.visible_offset, model.visible_bias.sigmoid())
     assert torch.equal(objective.hidden_offset, model.hidden_bias.sigmoid())
-    before = objective.visible_offset
     x = V[[1, 6, 7]]
-    objective(model, Batch(x.reshape(-1, 2, 2)))
-    assert torch.allclose(objective.visible_offset, 0.99 * before + 0.01 * x.mean(0))
-    hidden = 0.99 * model.hidden_bias.sigmoid() + 0.01 * model.activation(x).sigmoid().mean(0)
-    assert torch.allclose(objective.hidden_offset, hidden)
+    means = (x.mean(0), model.activation(x).sigmoid().mean(0))
+    for seen in range(150):
+        before = (objective.visible_offset, objective.hidden_offset)
+        objective(model, Batch(x.reshape(-1, 2, 2)))
+        slide = max(0.01, 1 / (seen + 2))
+        offsets = (objective.visible_offset, objective.hidden_offset)
+        for old, new, mean in zip(before, offsets, means, strict=True):
+            assert torch.allclose(new, (1 - slide) * old + slide * mean, atol=1e-12)
+    again = started(ContrastiveDivergence(1), model)
+    again.load_state_dict(objective.state_dict())
+    assert again.num_seen == 150
 
 
 class SavesAt(Callback):

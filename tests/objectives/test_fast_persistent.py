@@ -102,7 +102,7 @@ def test_memory_is_remembered():
     assert torch.equal(*losses)
     assert one.sharded == ("chains",)
     again = other.state_dict()
-    assert set(again) == {"visible_offset", "hidden_offset", "chains", *FAST}
+    assert set(again) == {"visible_offset", "hidden_offset", "num_seen", "chains", *FAST}
     assert all(torch.equal(value, again[name]) for name, value in one.state_dict().items())
 
 

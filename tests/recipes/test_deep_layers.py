@@ -30,7 +30,8 @@ NAMES = ("dbn-500-500-2000", "dbn-500-2000", "dbm-500-1000")
 
 def recipe_of(name, steps=40, **settings):
     data = recipes.data_for(recipes.find(name), "digits")
-    recipe = recipes.build(name, data, **{**SMALL, **settings})
+    stages = {"pretraining": 0.2} if name == "dbm-500-1000" else {}
+    recipe = recipes.build(name, data, **{**SMALL, **stages, **settings})
     return replace(recipe, budget=Budget(steps=steps))
 
 

@@ -22,8 +22,8 @@ CASES = {
     "joined": ("boltzmann", {**FEW, "num_hidden": 8, "k": 1}, WILD),
     "belief": ("dbn-500-2000", DEEP, WILD),
     "belief with labels": ("dbn-500-500-2000", DEEP, WILD),
-    "deep": ("dbm-500-1000", {**DEEP, "pretraining": 0.0}, WILD),
-    "deep, greedy": ("dbm-500-1000", DEEP, {"pretraining_rate": 1000.0}),
+    "deep": ("dbm-500-1000", DEEP, WILD),
+    "deep, greedy": ("dbm-500-1000", {**DEEP, "pretraining": 0.2}, {"pretraining_rate": 1000.0}),
     "real": ("rbm-gaussian", {**FEW, "num_hidden": 20}, WILD),
 }
 

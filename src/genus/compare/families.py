@@ -36,7 +36,7 @@ FAMILIES: dict[str, Family] = {
     "ppca": Family("ppca", "PPCA"),
     "rbm": Family("rbm-500", "RBM"),
     "dbn": Family("dbn-500-2000", "DBN", likelihood_effort=1),
-    "dbm": Family("dbm-500-1000", "DBM", {"pretraining": 0.0}, likelihood_effort=1),
+    "dbm": Family("dbm-500-1000", "DBM", likelihood_effort=1),
     "sbn": Family("sbn-200-200-200", "SBN", likelihood_effort=100, likelihood_examples=1000),
     "made": Family("made", "MADE", {"learning_rate": 3e-3}),
     "pixelcnn": Family("pixelcnn", "PixelCNN"),

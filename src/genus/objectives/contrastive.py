@@ -111,6 +111,8 @@ class Contrast(Remembers):
     def start(self, model: Any, batch_size: int) -> None:
         """Begins the offsets at what the biases alone would make of the units.
 
+        That counts as one batch among the first hundred, of which they are the plain mean.
+
         Raises:
             ValueError: where the model is no restricted machine.
         """
@@ -125,6 +127,7 @@ class Contrast(Remembers):
         self.visible_offset = units.statistic(units.mean(model.visible_bias)).clone()
         self.hidden_offset = model.hidden_units.mean(model.hidden_bias).clone()
         self.hidden_rate = self.hidden_offset.clone()
+        self.num_seen = 0
         if not self.centred:
             self.visible_offset.zero_()
             self.hidden_offset.zero_()
@@ -143,8 +146,10 @@ class Contrast(Remembers):
                 averages = [visible[:num_data].mean(0), hidden[:num_data].mean(0)]
                 distributed.average(averages)
             if self.centred:
-                self.visible_offset = self.visible_offset.lerp(averages[0], SLIDE)
-                self.hidden_offset = self.hidden_offset.lerp(averages[1], SLIDE)
+                self.num_seen += 1
+                slide = max(SLIDE, 1.0 / (self.num_seen + 1))
+                self.visible_offset = self.visible_offset.lerp(averages[0], slide)
+                self.hidden_offset = self.hidden_offset.lerp(averages[1], slide)
             share = torch.full_like(energy, -1.0 / (len(both) - num_data))
             share[:num_data] = 1.0 / num_data
             if width is not None:
@@ -165,12 +170,14 @@ class Contrast(Remembers):
         return torch.cat([hidden[:num_data] - excess, hidden[num_data:]])
 
     def state_dict(self) -> State:
-        """The offsets, and the averages that sparsity needs."""
+        """The offsets and how many batches they have seen, and the averages of sparsity."""
         state = {"visible_offset": self.visible_offset, "hidden_offset": self.hidden_offset}
+        state |= {"num_seen": torch.tensor(self.num_seen)}
         return {**state, "hidden_rate": self.hidden_rate} if self.sparsity else state
 
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
+        self.num_seen = int(state["num_seen"])
         for name in ("visible_offset", "hidden_offset", *["hidden_rate"] * bool(self.sparsity)):
             setattr(self, name, state[name].to(getattr(self, name)))
 
