@@ -10,6 +10,7 @@ from genus.data.steps import Floats
 from genus.evaluation import error_rate, error_rate_floor, evaluate
 from genus.evaluation.likelihood import likelihood
 from genus.models import DeepBeliefNetwork
+from genus.models.boltzmann.kept import Kept
 from genus.recipes.results import baselines_of, metrics_of
 from genus.spaces import Binary, Categorical
 from genus.testing import stiffen
@@ -80,7 +81,7 @@ def test_an_annealed_bound_is_bracketed_around_the_summed_one(votes, monkeypatch
     model = stiffen(network(num_temperatures=300), 2.0).double()
     annealed = likelihood(model, votes)
     monkeypatch.setattr("genus.models.boltzmann.layer_path.SMALL", 17)
-    model._partitions[-1]._cached = None
+    model._partitions[-1]._cached = Kept()
     summed = likelihood(model, votes)
     assert summed.reverse is None
     assert summed.bracket is None

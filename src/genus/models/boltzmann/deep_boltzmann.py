@@ -23,7 +23,8 @@ from genus.inference.annealing import (
 from genus.inference.enumerate import MOST_UNITS
 from genus.model import AnnealedBound, Completes, Constant, Encodes, Estimated
 from genus.models.boltzmann.classifier import SigmoidClassifier
-from genus.models.boltzmann.layered import Layered, Slopes
+from genus.models.boltzmann.kept import Kept
+from genus.models.boltzmann.layered import Layered
 from genus.models.boltzmann.sizes import check_sizes
 from genus.models.boltzmann.tempered_layers import Held, TemperedLayers
 from genus.objectives.doubled import DoubledContrast
@@ -119,7 +120,7 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
         self.biases = nn.ParameterList(torch.zeros(size) for size in sizes)
         self.register_buffer("base_bias", torch.zeros(sizes[0]))
         self.base_bias: Tensor
-        self._cached: tuple[list[Tensor], dict[str, Tensor | Slopes]] | None = None
+        self._cached = Kept()
 
     def algorithm(self, *, pretrain: bool = True) -> Algorithm:
         """Greedy layers for a fifth of the budget, then all of them together.
@@ -256,16 +257,7 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
 
     def _kept(self, name: str, make: Any) -> Any:
         """An answer that depends on the parameters alone, kept until they change."""
-        present = [*self.weights, *self.biases, self.base_bias]
-        if self._cached is None or not all(
-            a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
-            for a, b in zip(present, self._cached[0], strict=True)
-        ):
-            self._cached = ([p.detach().clone() for p in present], {})
-        answers = self._cached[1]
-        if name not in answers:
-            answers[name] = make()
-        return answers[name]
+        return self._cached.of([*self.weights, *self.biases, self.base_bias], name, make)
 
     def _normaliser(self) -> Tensor:
         """Log Z in float64: summed, with its gradient, or annealed."""

@@ -15,6 +15,7 @@ from genus.inference.annealing import (
     reverse_ratio,
 )
 from genus.inference.gibbs import bernoulli
+from genus.models.boltzmann.kept import Kept
 from genus.models.boltzmann.layer import Layer
 from genus.models.boltzmann.tempered import State, softplus
 
@@ -100,7 +101,7 @@ class LogPartitions:
     def __init__(self, num_steps: int, num_temperatures: int, num_chains: int) -> None:
         self.num_steps, self.num_chains = num_steps, num_chains
         self.betas = inverse_temperatures(num_temperatures)
-        self._cached: tuple[list[Tensor], dict[str, Annealed]] | None = None
+        self._cached = Kept()
 
     @torch.no_grad()
     def of(self, layer: Layer, *, reverse: bool = False) -> Annealed:
@@ -109,17 +110,13 @@ class LogPartitions:
         Exact, with errors of 0, where the smaller side that can be summed has at most 16 units.
         Draws are fixed: the answer is a function of the parameters.
         """
-        present = [*layer.parameters(), layer.unit_mean]
-        if self._cached is None or not all(
-            a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
-            for a, b in zip(present, self._cached[0], strict=True)
-        ):
-            self._cached = ([p.detach().clone() for p in present], {})
-        kept = self._cached[1]
         way = "exact" if is_summed(layer) else "down" if reverse else "up"
-        if way not in kept:
-            kept[way] = self._exact(layer) if way == "exact" else self._annealed(layer, way)
-        return kept[way]
+        kept: Annealed = self._cached.of(
+            [*layer.parameters(), layer.unit_mean],
+            way,
+            lambda: self._exact(layer) if way == "exact" else self._annealed(layer, way),
+        )
+        return kept
 
     def _exact(self, layer: Layer) -> Annealed:
         rows = layer.biases_of(layer.every_label())

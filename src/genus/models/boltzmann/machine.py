@@ -25,6 +25,7 @@ from genus.inference.enumerate import MOST_UNITS
 from genus.model import Bracket, Bracketed, Completes, Energy, Estimated
 from genus.models.boltzmann.couplings import Pairs, all_pairs, checked_pairs
 from genus.models.boltzmann.joined import Joined, Moments
+from genus.models.boltzmann.kept import Kept
 from genus.objectives.enumeration import EnumeratedLikelihood
 from genus.objectives.pseudo_likelihood import PseudoLikelihood
 from genus.spaces import Binary
@@ -89,7 +90,7 @@ class Machine(Energy, Bracketed, Completes):
         self.pairs: Tensor
         self._order: Tensor
         self._place: Tensor
-        self._cached: tuple[list[Tensor], dict[tuple[str, int, int], Annealed]] | None = None
+        self._cached = Kept()
 
     def couplings(self) -> Float[Tensor, "unit unit"]:
         """U: symmetric, with zero diagonal."""
@@ -202,23 +203,19 @@ class Machine(Energy, Bracketed, Completes):
     def _kept_partition(self, way: str, effort: int, seed: int) -> Annealed:
         """Log Z of the present parameters: kept, exact where it is cheap, or annealed."""
         place = ("exact", 0, 0) if self.sums_exactly else (way, effort, seed)
-        present = [self.pair_weights, self.bias, self.base_bias]
-        if self._cached is None or not all(
-            a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
-            for a, b in zip(present, self._cached[0], strict=True)
-        ):
-            self._cached = ([p.detach().clone() for p in present], {})
-        kept = self._cached[1]
-        if place not in kept:
+
+        def found() -> Annealed:
             if self.sums_exactly:
                 exact = self.moments().log_partition
                 none = torch.zeros_like(exact)
-                kept[place] = Annealed(exact, none, exact, none)
-            else:
-                down = way == "down"
-                place_of_draws = address(seed, way) if down else seed
-                kept[place] = self.log_partition(effort, reverse=down, seed=place_of_draws)
-        return kept[place]
+                return Annealed(exact, none, exact, none)
+            down = way == "down"
+            place_of_draws = address(seed, way) if down else seed
+            return self.log_partition(effort, reverse=down, seed=place_of_draws)
+
+        present = [self.pair_weights, self.bias, self.base_bias]
+        kept: Annealed = self._cached.of(present, place, found)
+        return kept
 
     @torch.no_grad()
     def log_partition(

@@ -18,6 +18,7 @@ from genus.inference.annealing import (
 from genus.model import Bracket, Bracketed, Conditional, Encodes, Energy, Estimated, Predicts
 from genus.models.boltzmann import sums
 from genus.models.boltzmann.gaussian_units import Gaussian
+from genus.models.boltzmann.kept import Kept
 from genus.models.boltzmann.learning import algorithm_for
 from genus.models.boltzmann.tempered import Tempered
 from genus.models.boltzmann.unit_kinds import Kind, first_weights, hidden_units, visible_units
@@ -107,7 +108,7 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         self.hidden_bias = nn.Parameter(torch.zeros(width))
         self.register_buffer("base_bias", torch.zeros(size))
         self.base_bias: Tensor
-        self._cached: tuple[list[Tensor], dict[tuple[str, int, int], Annealed]] | None = None
+        self._cached = Kept()
 
     def algorithm(self) -> Algorithm:
         """Centred PCD-1 with 100 chains, tempered ones for real data."""
@@ -289,22 +290,17 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         """Log Z of the present parameters: kept, exact where it is cheap, or annealed."""
         exactly = sums.cost(self._tempered()) <= 1 << SMALL
         place = ("exact", 0, 0) if exactly else (way, effort, seed)
-        present = [*self.parameters(), *self.buffers()]
-        if self._cached is None or not all(
-            a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
-            for a, b in zip(present, self._cached[0], strict=True)
-        ):
-            self._cached = ([p.detach().clone() for p in present], {})
-        kept = self._cached[1]
-        if place not in kept:
+
+        def found() -> Annealed:
             if exactly:
                 exact, none = self.log_partition_exact(), torch.zeros(()).double()
-                kept[place] = Annealed(exact, none.to(exact), exact, none.to(exact))
-            elif way == "up":
-                kept[place] = self.log_partition(effort, seed=seed)
-            else:
-                kept[place] = self.log_partition_upper(effort, seed=address(seed, "down"))
-        return kept[place]
+                return Annealed(exact, none.to(exact), exact, none.to(exact))
+            if way == "up":
+                return self.log_partition(effort, seed=seed)
+            return self.log_partition_upper(effort, seed=address(seed, "down"))
+
+        kept: Annealed = self._cached.of([*self.parameters(), *self.buffers()], place, found)
+        return kept
 
     @torch.no_grad()
     def log_partition(
