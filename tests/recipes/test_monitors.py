@@ -72,6 +72,9 @@ def test_free_energies_are_those_of_the_model(tmp_path):
         assert last[f"free_energy_{part}"] == pytest.approx(wanted, rel=1e-5)
     code = recipe.model.encode(recipe.data.materialise("train", 1000))
     assert last["hidden_activity"] == pytest.approx(float(code.detach().mean()), rel=1e-5)
+    x = recipe.data.materialise("train", 1000)
+    error = (recipe.model.reconstruct(x) - x).square().mean()
+    assert last["reconstruction"] == pytest.approx(float(error.detach()), rel=1e-5)
 
 
 def test_idle_hidden_units_are_counted():

@@ -157,7 +157,8 @@ def update(optimiser: torch.optim.Optimizer, settings: Optimiser, fraction: floa
             group["lr"] = settings.learning_rate * factor
     optimiser.step()
     settings.shorten(parameters)
-    optimiser.zero_grad(set_to_none=True)
+    for p in parameters:
+        p.grad = None
 
 
 def detached(info: Info) -> Info:

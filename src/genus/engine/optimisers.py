@@ -72,14 +72,14 @@ class Optimiser:
         groups: list[dict[str, Any]] = [decaying, {"params": others}]
         return [group for group in groups if group["params"]]
 
-    @torch.no_grad()
     def shorten(self, parameters: Iterable[Tensor]) -> None:
         """Holds every matrix to ``max_norm``, in place."""
         if self.max_norm is None:
             return
-        for p in parameters:
-            if p.ndim == 2:
-                p.copy_(p.renorm(2, 1 - self.norm_over, self.max_norm))
+        with torch.no_grad():
+            for p in parameters:
+                if p.ndim == 2:
+                    p.copy_(p.renorm(2, 1 - self.norm_over, self.max_norm))
 
 
 def schedule_factor(schedule: Schedule, fraction: float) -> float:

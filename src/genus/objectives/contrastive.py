@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
+from genus.objectives.resting import Resting, product
 from genus.objectives.runaway import unless_runaway
 from genus.objectives.sparsity import Sparsity
 
 __all__ = ["Bipartite", "ContrastiveDivergence", "PersistentContrastiveDivergence"]
 
-NUM_WATCHED = 16
 SLIDE = 0.01
 
 
@@ -106,6 +106,7 @@ class Contrast(Remembers):
         self.k = check_count("k", k)
         self.centred = centred
         self.sparsity = sparsity
+        self._share: tuple[object, Tensor] | None = None
 
     @torch.no_grad()
     def start(self, model: Any, batch_size: int) -> None:
@@ -132,39 +133,69 @@ class Contrast(Remembers):
             self.visible_offset.zero_()
             self.hidden_offset.zero_()
 
-    def gap(self, model: Bipartite, both: Tensor, num_data: int, activation: Tensor) -> Tensor:
-        """Mean F of the first ``num_data`` rows less mean F of the others; slides the offsets."""
+    def gap(
+        self,
+        model: Bipartite,
+        both: Tensor,
+        num_data: int,
+        activation: Tensor,
+        *,
+        still: Resting | None = None,
+    ) -> Tensor:
+        """Mean F of the first ``num_data`` rows less mean F of the others; slides the offsets.
+
+        Args:
+            model: whose free energy it is.
+            both: the visible units of data and chains.
+            num_data: how many rows are data.
+            activation: what the rows send to the hidden units.
+            still: the parameters of this step, where they are known.
+        """
         parameters = [model.weights, model.visible_bias, model.hidden_bias]
         width, spread = model.visible_units.log_variance, None
-        with torch.no_grad():
-            energy = model.free_energy_at(both, activation)
-            value = energy[:num_data].mean() - energy[num_data:].mean()
+        with torch.no_grad(), torch.autocast(both.device.type, enabled=False):
+            share = self._shares(both, num_data)
+            value = torch.dot(share, model.free_energy_at(both, activation))
             value = unless_runaway(value, self.log_states)
             hidden = model.hidden_units.mean(activation)
             visible = model.visible_units.statistic(both)
-            if self.centred or self.sparsity:
-                averages = [visible[:num_data].mean(0), hidden[:num_data].mean(0)]
-                distributed.average(averages)
             if self.centred:
-                self.num_seen += 1
-                slide = max(SLIDE, 1.0 / (self.num_seen + 1))
-                self.visible_offset = self.visible_offset.lerp(averages[0], slide)
-                self.hidden_offset = self.hidden_offset.lerp(averages[1], slide)
-            share = torch.full_like(energy, -1.0 / (len(both) - num_data))
-            share[:num_data] = 1.0 / num_data
+                self._slide(visible[:num_data], hidden[:num_data], share[:num_data])
             if width is not None:
                 squares = (both - model.visible_bias).square() * (-width).exp()
                 spread, parameters = 0.5 * share @ squares, [*parameters, width]
             if self.sparsity:
-                hidden = self._sparser(hidden, averages[1], num_data)
-        offsets = (self.visible_offset, self.hidden_offset)
-        sides = (visible, hidden, share, *offsets)
+                hidden = self._sparser(hidden, num_data)
+        multiplied = (still or Resting.of(model)).weights
+        sides = (visible, hidden, share, self.visible_offset, self.hidden_offset, multiplied)
         gap: Tensor = _Gap.apply(value, *sides, spread, self.centred, *parameters)
         return gap
 
-    def _sparser(self, hidden: Tensor, average: Tensor, num_data: int) -> Tensor:
+    def _shares(self, both: Tensor, num_data: int) -> Float[Tensor, " rows"]:
+        """The weight of each row in the contrast: 1/n of the data, −1/m of the chains."""
+        place = (len(both), num_data, both.dtype, both.device)
+        if self._share is None or self._share[0] != place:
+            share = both.new_full((len(both),), -1.0 / (len(both) - num_data))
+            share[:num_data] = 1.0 / num_data
+            self._share = place, share
+        return self._share[1]
+
+    def _slide(self, visible: Tensor, hidden: Tensor, share: Tensor) -> None:
+        """Moves the offsets towards the means of the data, whose shares are given."""
+        self.num_seen += 1
+        part = max(SLIDE, 1.0 / (self.num_seen + 1))
+        offsets = [
+            torch.addmv(offset, units.T, share, beta=1.0 - part, alpha=part)
+            for offset, units in ((self.visible_offset, visible), (self.hidden_offset, hidden))
+        ]
+        distributed.average(offsets)
+        self.visible_offset, self.hidden_offset = offsets
+
+    def _sparser(self, hidden: Tensor, num_data: int) -> Tensor:
         """Means of the hidden units as they would be if their input had the gradient it shall."""
         assert self.sparsity is not None
+        average = hidden[:num_data].mean(0)
+        distributed.average([average])
         self.hidden_rate = average.lerp(self.hidden_rate, self.sparsity.decay)
         excess = self.sparsity.cost * (self.hidden_rate - self.sparsity.target)
         return torch.cat([hidden[:num_data] - excess, hidden[num_data:]])
@@ -194,12 +225,13 @@ class _Gap(torch.autograd.Function):
         share: Float[Tensor, " rows"],
         visible_offset: Tensor,
         hidden_offset: Tensor,
+        multiplied: Tensor,
         spread: Float[Tensor, " visible"] | None,
         scaled: bool,
         *parameters: Tensor,
     ) -> Tensor:
         """Passes the value on and keeps the two sides and each row's share in the contrast."""
-        kept = (visible, hidden, share, visible_offset, hidden_offset)
+        kept = (visible, hidden, share, visible_offset, hidden_offset, multiplied)
         learnt = () if spread is None else (spread, parameters[0], parameters[3])
         ctx.save_for_backward(*kept, *learnt)
         ctx.scaled = scaled
@@ -207,34 +239,37 @@ class _Gap(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """−ΔW, −Δb and −Δc times the gradient from above, and −Δ log σ² where it is learnt."""
-        visible, hidden, share, visible_offset, hidden_offset, *learnt = ctx.saved_tensors
+        """−ΔW, −Δb and −Δc times the gradient from above, and −Δ log σ² where it is learnt.
+
+        The shares add up to 0, so that Σ share (v − μ) = Σ share v, and likewise for h.
+        """
+        visible, hidden, share, visible_offset, hidden_offset, *rest = ctx.saved_tensors
+        multiplied, *learnt = rest
         share = share * -outputs[0]
         above = (hidden - hidden_offset).mul_(share.unsqueeze(1))
         below = visible - visible_offset
-        weights = below.T @ above
-        seen, caused = share @ visible, share @ hidden
+        weights = product(below, above, multiplied)
+        pulled = share - torch.mv(above, hidden_offset)
         further: tuple[Tensor, ...] = ()
         if learnt:
             spread, W, width = learnt
-            product = (W * weights).sum(1) + seen * (W @ hidden_offset)
-            product = product + visible_offset * (W @ caused)
-            further = (-outputs[0] * spread - product,)
+            seen, caused = torch.mv(visible.T, share), torch.mv(hidden.T, share)
+            change = (W * weights).sum(1) + seen * torch.mv(W, hidden_offset)
+            change = change + visible_offset * torch.mv(W, caused)
+            further = (-outputs[0] * spread - change,)
             if ctx.scaled:
                 variance = width.exp()
                 weights = weights * variance.unsqueeze(1)
-                below, seen = below * variance, seen * variance
-        visible_bias = seen - (above @ hidden_offset) @ below
-        hidden_bias = caused - (below @ visible_offset) @ above
-        return (*[None] * 8, weights, visible_bias, hidden_bias, *further)
+                below = below * variance
+        visible_bias = torch.mv(below.T, pulled)
+        hidden_bias = torch.mv(above.T, 1.0 - torch.mv(below, visible_offset))
+        return (*[None] * 9, weights, visible_bias, hidden_bias, *further)
 
 
 class ContrastiveDivergence(Contrast):
     """CD-k: chains of k Gibbs steps that begin at the data.
 
     Its loss is the gap F(v⁺) − F(v⁻), which says little about the likelihood.
-    ``reconstruction`` is the mean squared error per entry of p(v | h), for h drawn from
-    p(h | data).
 
     Args:
         k: Gibbs steps.
@@ -255,26 +290,24 @@ class ContrastiveDivergence(Contrast):
         data = model.states(batch.x)
         seen, caused = model.visible_units, model.hidden_units
         with torch.no_grad():
-            positive = model.activation(data)
-            visible, mean = seen.drawn(model.field(caused.draw(positive)), inplace=True)
-            reconstruction = (mean - data).square_().mean()
-            activation = model.activation(visible)
+            still = Resting.of(model)
+            first = still.activation(seen.statistic(data))
+            visible = seen.draw(still.field(caused.draw(first)), inplace=True)
+            last = still.activation(seen.statistic(visible))
             for _ in range(self.k - 1):
-                hidden = caused.draw(activation, inplace=True)
-                visible = seen.draw(model.field(hidden), inplace=True)
-                activation = model.activation(visible)
-            both, activation = torch.cat([data, visible]), torch.cat([positive, activation])
-        loss = self.gap(model, both, len(data), activation)
-        return {"loss": loss, "reconstruction": reconstruction}
+                hidden = caused.draw(last, inplace=True)
+                visible = seen.draw(still.field(hidden), inplace=True)
+                last = still.activation(seen.statistic(visible))
+            both, activation = torch.cat([data, visible]), torch.cat([first, last])
+        return {"loss": self.gap(model, both, len(data), activation, still=still)}
 
 
 class PersistentContrastiveDivergence(Contrast):
     """PCD-k: chains of their own, k Gibbs steps on at every step of learning.
 
     The chains are hidden units: from them come the visible units of the negative phase, whose
-    activation serves the gradient and draws the hidden units that are remembered. Like
-    :class:`ContrastiveDivergence` it reports the gap and ``reconstruction``, here of the first
-    16 data.
+    activation serves the gradient and draws the hidden units that are remembered. Its loss is
+    the gap, as that of :class:`ContrastiveDivergence`.
 
     Args:
         k: Gibbs steps between two steps of learning.
@@ -313,17 +346,15 @@ class PersistentContrastiveDivergence(Contrast):
         n = len(data)
         seen, caused = model.visible_units, model.hidden_units
         with torch.no_grad():
-            visible = seen.draw(model.field(self.chains), inplace=True)
+            still = Resting.of(model)
+            visible = seen.draw(still.field(self.chains), inplace=True)
             for _ in range(self.k - 1):
-                hidden = caused.draw(model.activation(visible), inplace=True)
-                visible = seen.draw(model.field(hidden), inplace=True)
+                hidden = caused.draw(still.activation(seen.statistic(visible)), inplace=True)
+                visible = seen.draw(still.field(hidden), inplace=True)
             both = torch.cat([data, visible])
-            activation = model.activation(both)
+            activation = still.activation(seen.statistic(both))
             self.chains = caused.draw(activation[n:])
-            watched = data[:NUM_WATCHED]
-            mean = seen.mean(model.field(caused.draw(activation[: len(watched)])))
-            reconstruction = (mean - watched).square_().mean()
-        return {"loss": self.gap(model, both, n, activation), "reconstruction": reconstruction}
+        return {"loss": self.gap(model, both, n, activation, still=still)}
 
     def state_dict(self) -> State:
         """The chains and the offsets."""

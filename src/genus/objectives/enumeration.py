@@ -1,7 +1,8 @@
 """Exact maximum likelihood of machines that are small enough to enumerate."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from genus.engine import Batch, Info
@@ -33,10 +34,24 @@ class Enumerable(Protocol):
 
 def with_gradient(value: Tensor, *slopes: tuple[Tensor, Tensor]) -> Tensor:
     """A value whose gradient is given: pairs of a parameter and its slope."""
-    line = value.new_zeros(())
-    for parameter, slope in slopes:
-        line = line + (parameter * slope.to(parameter)).sum()
-    return value.detach() + line - line.detach()
+    parameters, given = zip(*slopes, strict=True)
+    found: Tensor = _Given.apply(value.detach(), len(slopes), *given, *parameters)
+    return found
+
+
+class _Given(torch.autograd.Function):
+    """Passes a scalar on, and multiplies the slopes by the gradient from above."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, number: int, *rest: Tensor) -> Tensor:
+        slopes, parameters = rest[:number], rest[number:]
+        ctx.save_for_backward(*(s.detach().to(p) for s, p in zip(slopes, parameters, strict=True)))
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        slopes = [slope * outputs[0] for slope in ctx.saved_tensors]
+        return (None, None, *[None] * len(slopes), *slopes)
 
 
 class EnumeratedLikelihood:

@@ -12,6 +12,7 @@ from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.enumeration import with_gradient
+from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Contrasted", "LayerContrast", "Layered"]
@@ -112,20 +113,21 @@ class LayerContrast(Remembers):
     @torch.no_grad()
     def contrast(self, model: Layered, data: Float[Tensor, "batch visible"]) -> Contrasted:
         """The gap for these data, and where the chains have come to."""
+        still = Resting.of(model)
         if self.num_chains is None:
-            first = model.activation(data)
+            first = still.activation(model.multiplied(data))
             hidden = bernoulli(first.sigmoid())
         else:
             hidden = self.chains
-        visible = model.draw_visible(model.field(hidden))
+        visible = model.draw_visible(still.field(hidden))
         for _ in range(self.k - 1):
-            hidden = bernoulli(model.activation(visible).sigmoid_())
-            visible = model.draw_visible(model.field(hidden))
+            activation = still.activation(model.multiplied(visible))
+            visible = model.draw_visible(still.field(bernoulli(activation.sigmoid_())))
         both = torch.cat([data, visible])
         if self.num_chains is None:
-            activation = torch.cat([first, model.activation(visible)])
+            activation = torch.cat([first, still.activation(model.multiplied(visible))])
         else:
-            activation = model.activation(both)
+            activation = still.activation(model.multiplied(both))
             self.chains = bernoulli(activation[len(data) :].sigmoid())
         return Contrasted(self._gap(model, both, len(data), activation), visible)
 

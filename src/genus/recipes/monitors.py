@@ -12,6 +12,7 @@ from genus.engine.algorithm import Objective
 from genus.engine.callbacks import Monitor
 from genus.recipes.chains import Chains, chains_of
 from genus.recipes.learner import learner
+from genus.spaces import Binary, Real
 
 __all__ = [
     "ChainMonitor",
@@ -69,9 +70,15 @@ class HiddenMonitor(Monitor):
 
         ``hidden_never_on`` counts units with p(hⱼ = 1 | x) < 0.01 for every datum,
         ``hidden_always_on`` those with p(hⱼ = 1 | x) > 0.99 for every datum.
+        ``reconstruction`` is the mean squared error per entry of E[x | h] at h = E[h | x], for
+        binary and real data.
         """
         with answering(run.model) as model:
-            return activity(model.encode(self.x).flatten(1))
+            code = model.encode(self.x)
+            found = activity(code.flatten(1))
+            if isinstance(model.space, Binary | Real):
+                found["reconstruction"] = (model.decode(code) - self.x).square().mean()
+            return found
 
 
 class ChainMonitor(Monitor):
