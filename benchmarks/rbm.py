@@ -4,7 +4,8 @@
 
 Training images a second by CD-1 and PCD-1 on binary MNIST, with the pseudo-likelihood that each
 reaches in the same number of epochs at the same learning rate (no momentum, no weight decay), and
-the rate that the five matrix products of a step allow alone. Then annealed importance sampling
+the rate that the five matrix products of a step allow alone. Each trains in a process of its own,
+one after the other, round after round. Then annealed importance sampling
 with 1,000 chains. scikit-learn is needed; learnergy and rbms take part where they are installed
 (``pip install learnergy rbms``), and a plain torch loop always does.
 """
@@ -14,12 +15,14 @@ import contextlib
 import io
 import json
 import logging
+import multiprocessing
 import os
 import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +38,7 @@ from genus.inference.annealing import annealed_importance, inverse_temperatures
 from genus.models import RBM
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 
+PRODUCTS = "five products"
 VISIBLE, HIDDEN, BATCH, RATE = 784, 500, 100, 0.1
 CHAINS, TEMPERATURES = 1000, 14_500
 Parameters = tuple[Tensor, Tensor, Tensor]
@@ -189,18 +193,85 @@ class Rbms:
         return model.weight_matrix, model.vbias, model.hbias
 
 
-def contestants(device: str) -> Iterator[tuple[str, Any]]:
-    """Whoever can run here, by name."""
-    for chains in ("CD", "PCD"):
-        for precision in ("float32", "bf16"):
-            yield f"genus {chains} {precision}", Genus(chains, precision, device)
-        yield f"plain torch {chains}", PlainTorch(chains, device)
-        with _left_out("rbms"):
-            yield f"rbms {chains}", Rbms(chains, device)
-    if device == "cpu":
-        yield "scikit-learn PCD", ScikitLearn()
-        with _left_out("learnergy"):
-            yield "learnergy CD", Learnergy()
+class Products:
+    """The five matrix products of a step of CD-1 or PCD-1 alone, results written in place."""
+
+    def __init__(self, device: str) -> None:
+        self.v = (torch.rand(BATCH, VISIBLE, device=device) < 0.13).float()
+        self.h = (torch.rand(BATCH, HIDDEN, device=device) < 0.2).float()
+        self.weights = torch.randn(VISIBLE, HIDDEN, device=device)
+        self.up, self.down = torch.empty_like(self.h), torch.empty_like(self.v)
+        self.outer = torch.empty_like(self.weights)
+
+    def train(self, x: Tensor, epochs: int) -> None:
+        """As many steps as learning would take."""
+        for _ in range(epochs * (len(x) // BATCH)):
+            torch.mm(self.v, self.weights, out=self.up)
+            torch.mm(self.h, self.weights.T, out=self.down)
+            torch.mm(self.v, self.weights, out=self.up)
+            torch.mm(self.v.T, self.h, out=self.outer)
+            torch.mm(self.v.T, self.h, out=self.outer)
+
+
+ENTRIES: dict[str, Callable[[str], Any]] = {
+    PRODUCTS: lambda device: Products(device),
+    "genus CD float32": lambda device: Genus("CD", "float32", device),
+    "genus CD bf16": lambda device: Genus("CD", "bf16", device),
+    "plain torch CD": lambda device: PlainTorch("CD", device),
+    "rbms CD": lambda device: Rbms("CD", device),
+    "learnergy CD": lambda device: Learnergy(),
+    "genus PCD float32": lambda device: Genus("PCD", "float32", device),
+    "genus PCD bf16": lambda device: Genus("PCD", "bf16", device),
+    "plain torch PCD": lambda device: PlainTorch("PCD", device),
+    "rbms PCD": lambda device: Rbms("PCD", device),
+    "scikit-learn PCD": lambda device: ScikitLearn(),
+}
+CPU_ONLY = ("learnergy CD", "scikit-learn PCD")
+
+
+class Contestant:
+    """An entry in a process of its own, which waits while others run.
+
+    In one process they would disturb one another: each brings pools of threads along that go on
+    spinning, and a heap in a state of its own.
+
+    Raises:
+        ImportError: where its library is not installed.
+    """
+
+    def __init__(self, name: str, device: str, num_images: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        arguments = (theirs, name, device, num_images)
+        self.process = context.Process(target=_contest, args=arguments, daemon=True)
+        self.process.start()
+        said = self.pipe.recv()
+        if said is not None:
+            raise ImportError(said)
+
+    def ask(self, what: str, epochs: int) -> float:
+        """``train`` for so many epochs: seconds. ``judge`` after so many: pseudo-likelihood."""
+        self.pipe.send((what, epochs))
+        return float(self.pipe.recv())
+
+
+def _contest(pipe: Connection, name: str, device: str, num_images: int) -> None:
+    """What the process of a contestant does."""
+    try:
+        entry = ENTRIES[name](device)
+    except ImportError as error:
+        pipe.send(str(error))
+        return
+    data = genus.data.load("mnist", view="static")
+    x = data.materialise("train", num_images).flatten(1).float()
+    held_out = data.materialise("test", 1000).flatten(1).float()
+    pipe.send(None)
+    while (asked := pipe.recv()) is not None:
+        what, epochs = asked
+        if what == "train":
+            pipe.send(seconds(lambda: entry.train(x, epochs), device))  # noqa: B023
+        else:
+            pipe.send(pseudo_likelihood(entry.train(x, epochs), held_out))
 
 
 @contextlib.contextmanager
@@ -211,49 +282,31 @@ def _left_out(name: str) -> Iterator[None]:
         print(f"{name} is left out: {error}", file=sys.stderr)
 
 
-def products(device: str) -> Callable[[], None]:
-    """The five matrix products of a step of CD-1 or PCD-1, results written in place."""
-    v = (torch.rand(BATCH, VISIBLE, device=device) < 0.13).float()
-    h = (torch.rand(BATCH, HIDDEN, device=device) < 0.2).float()
-    weights = torch.randn(VISIBLE, HIDDEN, device=device)
-    up, down, outer = torch.empty_like(h), torch.empty_like(v), torch.empty_like(weights)
-
-    def five() -> None:
-        torch.mm(v, weights, out=up)
-        torch.mm(h, weights.T, out=down)
-        torch.mm(v, weights, out=up)
-        torch.mm(v.T, h, out=outer)
-        torch.mm(v.T, h, out=outer)
-
-    return five
-
-
 def training(device: str, rounds: int, num_images: int, epochs: int) -> dict[str, object]:
     """Images a second, and what was learnt."""
-    data = genus.data.load("mnist", view="static")
-    x = data.materialise("train", num_images).flatten(1).float()
-    held_out = data.materialise("test", 1000).flatten(1).float()
-    entries = dict(contestants(device))
-    rates: dict[str, list[float]] = {"five products": [], **{name: [] for name in entries}}
+    entries: dict[str, Contestant] = {}
+    for name in ENTRIES:
+        if device == "cpu" or name not in CPU_ONLY:
+            with _left_out(name):
+                entries[name] = Contestant(name, device, num_images)
     learnt: dict[str, float] = {}
-    five, steps = products(device), num_images // BATCH
-    for round_ in range(rounds + 1):
-        took = seconds(lambda: [five() for _ in range(steps)], device)
-        rates["five products"].append(steps * BATCH / took)
+    for name, entry in entries.items():  # which also warms them up
+        if name == PRODUCTS:
+            entry.ask("train", 1)
+        else:
+            learnt[name] = entry.ask("judge", epochs)
+    rates: dict[str, list[float]] = {name: [] for name in entries}
+    for _ in range(rounds):
         for name, entry in entries.items():
-            found: list[Parameters] = []
-            count = epochs if round_ == 0 else 1
-            took = seconds(lambda: found.append(entry.train(x, count)), device)  # noqa: B023
-            rates[name].append(count * len(x) / took)
-            if round_ == 0:
-                learnt[name] = pseudo_likelihood(found[0], held_out)
-    rates = {name: values[1:] for name, values in rates.items()}
+            rates[name].append(num_images / entry.ask("train", 1))
+    for entry in entries.values():
+        entry.pipe.send(None)
     table: dict[str, object] = {}
     for name, values in rates.items():
         row: dict[str, object] = {"images_per_second": spread(values)}
         if name in learnt:
             row["pseudo_likelihood"] = round(learnt[name], 2)
-        for peer in ("five products", "scikit-learn PCD", "learnergy CD", "plain torch CD"):
+        for peer in (PRODUCTS, "scikit-learn PCD", "learnergy CD", "plain torch CD"):
             if name.startswith("genus") and peer in rates:
                 pairs = zip(values, rates[peer], strict=True)
                 row[f"times {peer}"] = spread([a / b for a, b in pairs])

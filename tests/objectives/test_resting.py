@@ -1,12 +1,16 @@
 """The phases of a step in low precision: what is rounded, and what is not."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from genus.engine import Batch
 from genus.models import RBM
+from genus.models.boltzmann.layer import BinaryLayer
 from genus.objectives import ContrastiveDivergence, PersistentContrastiveDivergence
-from genus.objectives.resting import Resting, product
+from genus.objectives.layer_contrast import LayerContrast
+from genus.objectives.resting import Resting, centred_slopes
 from genus.spaces import Binary
 
 
@@ -18,6 +22,13 @@ def machine():
         model.visible_bias.uniform_(-9, -5)
         model.hidden_bias.uniform_(-9, -5)
     return model
+
+
+def layer():
+    """The same as a layer of a deep network."""
+    found, model = BinaryLayer(40, 30), machine()
+    found.load_state_dict({**found.state_dict(), **dict(model.named_parameters())})
+    return found
 
 
 def test_phases_equal_the_machines_own_in_float32():
@@ -49,21 +60,36 @@ def test_float64_is_left_alone():
         assert Resting.of(model).weights.dtype == torch.float64
 
 
-def test_the_product_of_the_gradient_follows_the_weights():
-    below, above = torch.rand(200, 40), torch.rand(200, 30)
-    exact = below.T @ above
-    assert torch.allclose(product(below, above, exact), exact)
-    low = product(below, above, exact.bfloat16())
-    assert low.dtype == torch.float32
-    assert 1e-4 < float((low - exact).abs().max() / exact.max()) < 2e-2
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_slopes_are_the_textbooks_in_the_precision_of_the_weights(dtype):
+    torch.manual_seed(0)
+    v, h = torch.rand(9, 40).double(), torch.rand(9, 30).double()
+    share = torch.tensor([1.0] * 3 + [-0.5] * 6).double()
+    mu, lam = torch.rand(40).double(), torch.rand(30).double()
+    found = centred_slopes(v, h, share, mu, lam, torch.zeros((), dtype=dtype))
+    W = torch.einsum("r,ri,rj->ij", share, v - mu, h - lam)
+    slack = 1e-12 if dtype == torch.float64 else 0.02
+    assert found.weights.dtype == torch.float64
+    assert 0 <= float((found.weights - W).abs().max()) < slack
+    assert (dtype == torch.float64) == torch.allclose(found.weights, W, atol=1e-12)
+    assert torch.allclose(found.visible_bias, share @ v - W @ lam, atol=1e-12)
+    assert torch.allclose(found.hidden_bias, share @ h - mu @ W, atol=1e-12)
 
 
-@pytest.mark.parametrize("objective", [ContrastiveDivergence, PersistentContrastiveDivergence])
-def test_gradients_in_low_precision_are_those_in_float32_to_two_digits(objective):
+@pytest.mark.parametrize(
+    ("begin", "objective"),
+    [
+        (machine, ContrastiveDivergence),
+        (machine, PersistentContrastiveDivergence),
+        (layer, LayerContrast),
+        (layer, partial(LayerContrast, num_chains=100)),
+    ],
+)
+def test_gradients_in_low_precision_are_those_in_float32_to_two_digits(begin, objective):
     """Chains alike, as weights of 0 make them: then only products differ."""
     found = []
     for enabled in (False, True):
-        model = machine()
+        model = begin()
         with torch.no_grad():
             model.weights.zero_()
         x = (torch.rand(100, 40) < 0.3).float()
@@ -71,8 +97,9 @@ def test_gradients_in_low_precision_are_those_in_float32_to_two_digits(objective
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             method.start(model, 100)
             torch.manual_seed(1)
-            method(model, Batch(x))["loss"].backward()
-        found.append([p.grad for p in model.parameters()])
+            loss = method(model, Batch(x))["loss"]
+            loss.backward()
+        found.append([loss.detach()[None], *(p.grad for p in model.parameters())])
         assert all(p.grad.dtype == torch.float32 for p in model.parameters())
     for exact, low in zip(*found, strict=True):
         assert float((low - exact).norm() / exact.norm()) < 0.02

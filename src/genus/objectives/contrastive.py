@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
-from genus.objectives.resting import Resting, product
+from genus.objectives.resting import Resting, centred_slopes
 from genus.objectives.runaway import unless_runaway
 from genus.objectives.sparsity import Sparsity
 
@@ -239,17 +239,15 @@ class _Gap(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """−ΔW, −Δb and −Δc times the gradient from above, and −Δ log σ² where it is learnt.
-
-        The shares add up to 0, so that Σ share (v − μ) = Σ share v, and likewise for h.
-        """
-        visible, hidden, share, visible_offset, hidden_offset, *rest = ctx.saved_tensors
-        multiplied, *learnt = rest
+        """−ΔW, −Δb and −Δc times the gradient from above, and −Δ log σ² where it is learnt."""
+        visible, hidden, share, visible_offset, hidden_offset, multiplied, *learnt = (
+            ctx.saved_tensors
+        )
         share = share * -outputs[0]
-        above = (hidden - hidden_offset).mul_(share.unsqueeze(1))
-        below = visible - visible_offset
-        weights = product(below, above, multiplied)
-        pulled = share - torch.mv(above, hidden_offset)
+        offsets = (visible_offset, hidden_offset)
+        weights, visible_bias, hidden_bias = centred_slopes(
+            visible, hidden, share, *offsets, multiplied
+        )
         further: tuple[Tensor, ...] = ()
         if learnt:
             spread, W, width = learnt
@@ -259,10 +257,9 @@ class _Gap(torch.autograd.Function):
             further = (-outputs[0] * spread - change,)
             if ctx.scaled:
                 variance = width.exp()
+                hidden_bias = hidden_bias + torch.mv(weights.T, visible_offset * (1.0 - variance))
+                visible_bias = visible_bias * variance
                 weights = weights * variance.unsqueeze(1)
-                below = below * variance
-        visible_bias = torch.mv(below.T, pulled)
-        hidden_bias = torch.mv(above.T, 1.0 - torch.mv(below, visible_offset))
         return (*[None] * 9, weights, visible_bias, hidden_bias, *further)
 
 

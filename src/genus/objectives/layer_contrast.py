@@ -12,7 +12,7 @@ from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.enumeration import with_gradient
-from genus.objectives.resting import Resting
+from genus.objectives.resting import Resting, centred_slopes
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Contrasted", "LayerContrast", "Layered"]
@@ -114,24 +114,28 @@ class LayerContrast(Remembers):
     def contrast(self, model: Layered, data: Float[Tensor, "batch visible"]) -> Contrasted:
         """The gap for these data, and where the chains have come to."""
         still = Resting.of(model)
-        if self.num_chains is None:
-            first = still.activation(model.multiplied(data))
-            hidden = bernoulli(first.sigmoid())
-        else:
-            hidden = self.chains
-        visible = model.draw_visible(still.field(hidden))
-        for _ in range(self.k - 1):
-            activation = still.activation(model.multiplied(visible))
-            visible = model.draw_visible(still.field(bernoulli(activation.sigmoid_())))
-        both = torch.cat([data, visible])
-        if self.num_chains is None:
-            activation = torch.cat([first, still.activation(model.multiplied(visible))])
-        else:
-            activation = still.activation(model.multiplied(both))
-            self.chains = bernoulli(activation[len(data) :].sigmoid())
-        return Contrasted(self._gap(model, both, len(data), activation), visible)
+        with torch.autocast(data.device.type, enabled=False):
+            if self.num_chains is None:
+                first = still.activation(model.multiplied(data))
+                hidden = bernoulli(first.sigmoid())
+            else:
+                hidden = self.chains
+            visible = model.draw_visible(still.field(hidden))
+            for _ in range(self.k - 1):
+                activation = still.activation(model.multiplied(visible))
+                visible = model.draw_visible(still.field(bernoulli(activation.sigmoid_())))
+            both = torch.cat([data, visible])
+            if self.num_chains is None:
+                activation = torch.cat([first, still.activation(model.multiplied(visible))])
+            else:
+                activation = still.activation(model.multiplied(both))
+                self.chains = bernoulli(activation[len(data) :].sigmoid())
+            gap = self._gap(model, both, len(data), activation, still.weights)
+        return Contrasted(gap, visible)
 
-    def _gap(self, model: Layered, both: Tensor, num_data: int, activation: Tensor) -> Tensor:
+    def _gap(
+        self, model: Layered, both: Tensor, num_data: int, activation: Tensor, multiplied: Tensor
+    ) -> Tensor:
         """Mean F of the first rows less mean F of the others; slides the averages."""
         energy = model.free_energy_at(both, activation)
         hidden, visible = activation.sigmoid(), model.multiplied(both)
@@ -143,14 +147,10 @@ class LayerContrast(Remembers):
         self.hidden_mean = self.hidden_mean.lerp(averages[1], slide)
         share = torch.full_like(energy, -1.0 / (len(both) - num_data))
         share[:num_data] = 1.0 / num_data
-        centred = (hidden - self.hidden_offset) * share.unsqueeze(1)
-        weights = -((visible - self.visible_offset).T @ centred).to(energy.dtype)
-        slopes = (
-            (model.weights, weights),
-            (model.visible_bias, -(share @ visible) - weights @ self.hidden_offset),
-            (model.hidden_bias, -(share @ hidden) - self.visible_offset @ weights),
-            *model.further_slopes(both, hidden, share),
-        )
+        offsets = (self.visible_offset, self.hidden_offset)
+        found = centred_slopes(visible, hidden, -share, *offsets, multiplied)
+        parameters = (model.weights, model.visible_bias, model.hidden_bias)
+        slopes = [*zip(parameters, found, strict=True), *model.further_slopes(both, hidden, share)]
         with torch.enable_grad():
             return with_gradient(unless_runaway(share @ energy, self.log_states), *slopes)
 
