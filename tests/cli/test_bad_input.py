@@ -391,6 +391,8 @@ def test_bad_requests_of_the_reading_commands(capfd, folder):
         (("complete", "run", "-n", "0"), "-n"),
         (("complete", "run", "--data", "mnist"), "lies in"),
         (("evaluate", "run", "-n", "-5"), "error: -n must be positive, got -5"),
+        (("evaluate", "run", "--temperatures", "0"), "error: --temperatures must be positive"),
+        (("evaluate", "run", "--temperatures", "9"), "for models whose log Z is annealed; MADE"),
         (("evaluate", "run", "--load", "resize=8"), "--load goes with --data"),
         (("complete", "run", "--load", "resize=8"), "--load goes with --data"),
         (("evaluate", "run", "--data", "digits", "--load", "rezise=8"), "did you mean resize"),

@@ -66,6 +66,14 @@ EffortOption = Annotated[
         help_behavior_hint="",
     ),
 ]
+Temperatures = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="T",
+        help="Temperatures behind an annealed log Z; the model's own by default, usually 1000.",
+        help_behavior_hint="",
+    ),
+]
 Seconds = Annotated[
     float,
     tyro.conf.arg(help="About the most for the likelihood, and again for drawing the samples."),
@@ -88,6 +96,7 @@ def command(
     n: Number = 2000,
     draws: Draws = None,
     effort: EffortOption = None,
+    temperatures: Temperatures = None,
     seconds: Seconds = 60.0,
     seed: Seed = 0,
     device: Device = "auto",
@@ -110,15 +119,19 @@ def command(
         n: test examples for the likelihood.
         draws: samples to draw.
         effort: behind a bound or an estimate.
+        temperatures: behind an annealed log Z.
         seconds: at most about this long for the likelihood, and again for the samples.
         seed: of all draws.
         device: where to compute.
         results: also write the figures to this folder.
         json: print the figures as JSON.
     """
-    _check(run, samples, {"-n": n, "--draws": draws, "--effort": effort, "--seconds": seconds})
-    if samples is not None and (results is not None or effort is not None):
-        raise ValueError("--results and --effort are for a run; with --samples use --json > FILE")
+    numbers = {"-n": n, "--draws": draws, "--effort": effort, "--temperatures": temperatures}
+    _check(run, samples, {**numbers, "--seconds": seconds})
+    if samples is not None and (results, effort, temperatures) != (None, None, None):
+        raise ValueError(
+            "--results, --effort and --temperatures are for a run; with --samples use --json > FILE"
+        )
     names = _names(only)
     place = str(resolve_device(device))
     through = Through(features, resizing, place, draws)
@@ -136,7 +149,9 @@ def command(
             metrics=None,
         )
         opened = open_run(run, device=place)
+        opened = opened if temperatures is None else opened.annealed(temperatures)
         record, _ = judge(opened, data, view, spend, seed, loading, only=names, seen=through)
+        record["command"] += "" if temperatures is None else f" --temperatures {temperatures}"
         record["command"] += "" if device == "auto" else f" --device {device}"
         if data is None and view is None and only is None:
             checkpoint.write_json(opened.path / "evaluation.json", record)

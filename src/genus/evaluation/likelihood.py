@@ -72,6 +72,7 @@ class Likelihood:
             chains that reverse begins with are draws of the model). Their standard errors are
             those of annealing alone, as all three rest on the same data. Of a bound whose log Z
             is annealed, the lower end alone.
+        temperatures: of annealing, where there was some.
     """
 
     nats: Figure
@@ -81,6 +82,7 @@ class Likelihood:
     space: str
     reverse: Figure | None = None
     bracket: tuple[Figure, ...] | None = None
+    temperatures: int | None = None
 
 
 def density_kind(model: Model) -> Kind:
@@ -196,6 +198,7 @@ def _judged(
     found = Likelihood(nats, bits, kind, spent, describe_space(data))
     if errors["value"] == 0 or "reverse" not in answers:
         return found
+    found = replace(found, temperatures=model.config.get("num_temperatures"))
 
     def end(name: str, sign: Sign, note: str, outwards: float) -> Figure:
         mean, error = figure(name, sign, note), errors[name]

@@ -69,6 +69,8 @@ def _at_effort(found: Likelihood) -> Figure:
     if found.effort is None:
         return found.nats
     spent = f"effort {found.effort:,}"
+    if found.temperatures is not None:
+        spent += f", {found.temperatures:,} temperatures"
     note = f"{found.nats.note}; {spent}" if found.nats.note else spent
     return replace(found.nats, note=note)
 

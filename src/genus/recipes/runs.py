@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,21 @@ class RunFolder:
         """What it was trained for."""
         kept = self.notes.get("budget")
         return None if kept is None else Budget(**kept)
+
+    def annealed(self, num_temperatures: int) -> "RunFolder":
+        """The same run, whose log Z is annealed over so many temperatures.
+
+        Raises:
+            ValueError: where the model is none that anneals, or there are fewer than 3.
+        """
+        if "num_temperatures" not in self.model.config:
+            raise ValueError(
+                "--temperatures is for models whose log Z is annealed; "
+                f"{type(self.model).__name__} is none of them, leave it out"
+            )
+        model = type(self.model)(**{**self.model.config, "num_temperatures": num_temperatures})
+        model.load_state_dict(self.model.state_dict())
+        return replace(self, model=model.to(self.model.example.device).eval())
 
     def data(
         self,
