@@ -7,7 +7,8 @@ from genus.engine import Batch, Budget, Callback, Descend, Optimiser, Stages, Te
 from genus.engine.seeding import seeded
 from genus.models import DeepBoltzmannMachine
 from genus.objectives.doubled import Doubled, DoubledContrast
-from genus.objectives.persistent_layers import PersistentLayers, contrast, with_slopes
+from genus.objectives.given import with_gradient
+from genus.objectives.persistent_layers import PersistentLayers, contrast
 from genus.spaces import Binary
 from genus.testing import stiffen
 from genus.testing.statistics import assert_follows, assert_mean
@@ -51,7 +52,7 @@ def test_gradient_with_enumerated_chains_is_that_of_the_bound_less_log_z(visible
         seen, _ = objective._explain(model.layered(), data)
         rows = [torch.cat(both) for both in zip(seen, layers, strict=True)]
         share = torch.cat([torch.full((3,), -1 / 3, dtype=torch.float64), log_f.softmax(0)])
-        found = contrast(rows, objective.offsets, share)
+        found = contrast(rows, objective.offsets, share, share)
     bound = model.layered().given(data).bound(seen[1:]) + data @ model.biases[0]
     loss = log_f.logsumexp(0) - bound.mean()
     expected = torch.autograd.grad(loss, [*model.weights, *model.biases])
@@ -121,7 +122,7 @@ def test_slopes_are_those_of_the_centred_energy_carried_back(visible, hidden):
     biases = [b.detach().clone().requires_grad_() for b in model.biases]
     energy = centred_energy(rows, weights, biases, offsets)
     steps = torch.autograd.grad(-(share * energy).sum(), [*weights, *biases])
-    found = contrast(rows, offsets, share)
+    found = contrast(rows, offsets, share, share)
     eps = 1e-6
     with torch.no_grad():
         back = [b + eps * s for b, s in zip(biases, steps[len(weights) :], strict=True)]
@@ -154,10 +155,11 @@ def test_offsets_follow_the_data_and_slopes_become_the_gradient():
         averages.append([layer.mean(0) for layer in seen])
         objective(model, Batch(data, None))["loss"].backward()
     for first, second, offset in zip(*averages, objective.offsets, strict=True):
-        assert torch.allclose(offset, 0.99 * first + 0.01 * second, atol=1e-12)
+        assert torch.allclose(offset, 0.5 * first + 0.5 * second, atol=1e-12)
     slopes = [torch.full_like(p, 2.0) for p in model.parameters()]
     model.zero_grad()
-    (3.0 * with_slopes(torch.tensor(1.0), slopes, list(model.parameters()))).backward()
+    pairs = zip(model.parameters(), slopes, strict=True)
+    (3.0 * with_gradient(torch.tensor(1.0), *pairs)).backward()
     assert all(bool((p.grad == 6.0).all()) for p in model.parameters())
 
 

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from genus.engine import Batch
-from genus.models import RBM
+from genus.inference.products import plus_product
+from genus.models import RBM, DeepBoltzmannMachine
 from genus.models.boltzmann.layer import BinaryLayer
 from genus.objectives import ContrastiveDivergence, PersistentContrastiveDivergence
+from genus.objectives.doubled import DoubledContrast
 from genus.objectives.layer_contrast import LayerContrast
+from genus.objectives.persistent_layers import PersistentLayers
 from genus.objectives.resting import Resting, centred_slopes
 from genus.spaces import Binary
 
@@ -58,6 +61,43 @@ def test_float64_is_left_alone():
     model = machine().double()
     with torch.autocast("cpu", torch.bfloat16):
         assert Resting.of(model).weights.dtype == torch.float64
+
+
+def test_a_product_is_scaled_alike_in_both_precisions():
+    bias, x, weights = torch.rand(3), torch.eye(2), torch.full((2, 3), 0.25)
+    for matrix in (weights, weights.bfloat16()):
+        assert torch.equal(plus_product(bias, x, matrix, 2.0), (bias + 0.5).expand(2, -1))
+
+
+def layers_of(model):
+    """A deep Boltzmann machine with couplings of 0, so that only products differ."""
+    with torch.no_grad():
+        for weights in model.weights:
+            weights.zero_()
+        for bias in model.biases:
+            bias.uniform_(-2, 2)
+    return model
+
+
+@pytest.mark.parametrize("objective", [PersistentLayers, partial(DoubledContrast, 1)])
+def test_layers_in_low_precision_learn_as_in_float32(objective):
+    found = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        model = layers_of(DeepBoltzmannMachine(Binary((40,)), (30, 20)))
+        x = (torch.rand(100, 40) < 0.3).float()
+        method = objective()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            method.start(model, 100)
+            torch.manual_seed(1)
+            loss = method(model, Batch(x))["loss"]
+            loss.backward()
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        assert all(grad.dtype == torch.float32 for grad in grads)
+        found.append([loss.detach()[None], *grads])
+    for exact, low in zip(*found, strict=True):
+        assert float((low - exact).norm()) <= 0.02 * float(exact.norm())
+    assert not torch.equal(found[0][1], found[1][1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

@@ -14,13 +14,12 @@ from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
+from genus.objectives.given import newest
 from genus.objectives.resting import Resting, centred_slopes
 from genus.objectives.runaway import unless_runaway
 from genus.objectives.sparsity import Sparsity
 
 __all__ = ["Bipartite", "ContrastiveDivergence", "PersistentContrastiveDivergence"]
-
-SLIDE = 0.01
 
 
 class Side(Protocol):
@@ -183,7 +182,7 @@ class Contrast(Remembers):
     def _slide(self, visible: Tensor, hidden: Tensor, share: Tensor) -> None:
         """Moves the offsets towards the means of the data, whose shares are given."""
         self.num_seen += 1
-        part = max(SLIDE, 1.0 / (self.num_seen + 1))
+        part = newest(self.num_seen)
         offsets = [
             torch.addmv(offset, units.T, share, beta=1.0 - part, alpha=part)
             for offset, units in ((self.visible_offset, visible), (self.hidden_offset, hidden))

@@ -11,7 +11,9 @@ from torch.nn.functional import softplus
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.objectives.persistent_layers import Deep, contrast, slid, with_slopes
+from genus.inference.products import lowered, plus_product
+from genus.objectives.given import with_gradient
+from genus.objectives.persistent_layers import Deep, contrast, slid
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Doubled", "DoubledContrast"]
@@ -50,11 +52,11 @@ class Doubled(NamedTuple):
 
     def activation(self, v: Tensor) -> Tensor:
         """c + up · Wᵀ v."""
-        return torch.addmm(self.hidden_bias, v, self.weights, alpha=self.up).to(v.dtype)
+        return plus_product(self.hidden_bias, v, self.weights, self.up).to(v.dtype)
 
     def field(self, h: Tensor) -> Tensor:
         """b + down · W h."""
-        return torch.addmm(self.visible_bias, h, self.weights.T, alpha=self.down).to(h.dtype)
+        return plus_product(self.visible_bias, h, self.weights.T, self.down).to(h.dtype)
 
     def draw_visible(self, h: Tensor) -> Tensor:
         """The mean of the copies of v."""
@@ -134,7 +136,7 @@ class DoubledContrast(Remembers):
         below = model.biases[number - 1].detach()
         visible_bias = below if number == 1 else 2.0 * below - self.left[-1]
         return Doubled(
-            model.weights[number - 1].detach(),
+            lowered(model.weights[number - 1]),
             visible_bias,
             model.biases[number].detach(),
             up=2 if number < top else 1,
@@ -151,9 +153,8 @@ class DoubledContrast(Remembers):
         return units
 
     @torch.no_grad()
-    def _phases(self, model: Deep, data: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _phases(self, machine: Doubled, seen: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The gap, and how it shall move W and both biases."""
-        machine, seen = self.doubled(model), self.shown(model, data)
         positive = machine.activation(seen)
         activation, visible = positive, seen
         for _ in range(self.k):
@@ -177,16 +178,20 @@ class DoubledContrast(Remembers):
         The visible bias moves 2 Δ of the model's own where that is a mean of two.
         """
         visible_offset, hidden_offset = self.offsets
-        weights, _, _ = contrast(sides, self.offsets, share)
+        weights, _, _ = contrast(sides, self.offsets, share, machine.weights)
         visible = share @ sides[0] - machine.down * (weights @ hidden_offset)
         hidden = share @ sides[1] - machine.up * (visible_offset @ weights)
         return [weights, visible if self.layer == 1 else 0.5 * visible, hidden]
 
     def __call__(self, model: Deep, batch: Batch) -> Info:
         """The gap, with the chains held fixed after k steps."""
-        gap, slopes = self._phases(model, batch.x.flatten(1))
+        data = batch.x.flatten(1)
+        machine = self.doubled(model)
+        with torch.autocast(data.device.type, enabled=False):
+            gap, slopes = self._phases(machine, self.shown(model, data))
         pair = model.biases[self.layer - 1 : self.layer + 1]
-        return {"loss": with_slopes(gap, slopes, [model.weights[self.layer - 1], *pair])}
+        pairs = zip([model.weights[self.layer - 1], *pair], slopes, strict=True)
+        return {"loss": with_gradient(gap, *pairs)}
 
     def state_dict(self) -> State:
         """The biases that were left, the offsets and how many batches they have seen."""

@@ -1,13 +1,13 @@
 """Exact maximum likelihood of machines that are small enough to enumerate."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from genus.engine import Batch, Info
+from genus.objectives.given import with_gradient
 
-__all__ = ["EnumeratedLikelihood", "with_gradient"]
+__all__ = ["EnumeratedLikelihood"]
 
 
 class Sums(Protocol):
@@ -30,28 +30,6 @@ class Enumerable(Protocol):
 
     def moments(self) -> Sums:
         """Log Z, E[x] and E[x xᵀ]."""
-
-
-def with_gradient(value: Tensor, *slopes: tuple[Tensor, Tensor]) -> Tensor:
-    """A value whose gradient is given: pairs of a parameter and its slope."""
-    parameters, given = zip(*slopes, strict=True)
-    found: Tensor = _Given.apply(value.detach(), len(slopes), *given, *parameters)
-    return found
-
-
-class _Given(torch.autograd.Function):
-    """Passes a scalar on, and multiplies the slopes by the gradient from above."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, number: int, *rest: Tensor) -> Tensor:
-        slopes, parameters = rest[:number], rest[number:]
-        ctx.save_for_backward(*(s.detach().to(p) for s, p in zip(slopes, parameters, strict=True)))
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
-        slopes = [slope * outputs[0] for slope in ctx.saved_tensors]
-        return (None, None, *[None] * len(slopes), *slopes)
 
 
 class EnumeratedLikelihood:

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.objectives.enumeration import with_gradient
+from genus.objectives.given import newest, with_gradient
 from genus.objectives.resting import Resting, centred_slopes
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Contrasted", "LayerContrast", "Layered"]
 
-SLIDE = 0.01
 AVERAGES = ("visible_mean", "hidden_mean")
 
 
@@ -141,8 +140,8 @@ class LayerContrast(Remembers):
         hidden, visible = activation.sigmoid(), model.multiplied(both)
         averages = [visible[:num_data].mean(0), hidden[:num_data].mean(0)]
         distributed.average(averages)
+        slide = newest(self.num_seen)
         self.num_seen += 1
-        slide = max(SLIDE, 1.0 / self.num_seen)
         self.visible_mean = self.visible_mean.lerp(averages[0], slide)
         self.hidden_mean = self.hidden_mean.lerp(averages[1], slide)
         share = torch.full_like(energy, -1.0 / (len(both) - num_data))

@@ -9,12 +9,10 @@ from torch import Tensor, nn
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.objectives.enumeration import with_gradient
+from genus.objectives.given import SLIDE, with_gradient
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["PersistentGibbs"]
-
-SLIDE = 0.01
 
 
 @runtime_checkable

@@ -11,15 +11,20 @@ from torch import Tensor, nn
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
+from genus.inference.products import product
+from genus.objectives.given import newest, with_gradient
 from genus.objectives.runaway import unless_runaway
 
-__all__ = ["Deep", "PersistentLayers", "contrast", "slid", "with_slopes"]
-
-SLIDE = 0.01
+__all__ = ["Deep", "PersistentLayers", "contrast", "slid"]
 
 
 class Joints(Protocol):
     """Layers of binary units, each joined to the next; every second is a side, 0 or 1."""
+
+    weights: Sequence[Tensor]
+
+    def lowered(self) -> "Joints":
+        """The same, its weights in the precision that products have now."""
 
     def given(self, x: Tensor) -> Any:
         """The machine of the hidden layers that the data leave."""
@@ -125,30 +130,32 @@ class PersistentLayers(Remembers):
     @torch.no_grad()
     def _phases(self, model: Deep, data: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The gap, and how it rises with every coupling and bias."""
-        machine = model.layered()
-        seen, odds = self._explain(machine, data)
-        if self.num_seen == 0:
-            self._begin(seen)
-        walked, walked_odds = self._walk(machine, len(seen))
-        gap = machine.log_marginal_at(walked, 0, walked_odds).mean()
-        gap = gap - machine.log_marginal_at(seen, 0, odds).mean()
-        for mean in seen[2::2]:
-            gap = gap - (torch.special.entr(mean) + torch.special.entr(1 - mean)).sum(1).mean()
-        if self.centred:
-            averages = [layer.mean(0) for layer in seen]
-            distributed.average(averages)
-            self.offsets = slid(self.offsets, averages, self.num_seen)
-        self.num_seen += 1
-        layers = [torch.cat(both) for both in zip(seen, walked, strict=True)]
-        share = torch.full_like(layers[0][:, 0], 1.0 / len(walked[0]))
-        share[: len(data)] = -1.0 / len(data)
-        gap = unless_runaway(gap, math.log(2.0) * sum(len(bias) for bias in model.biases))
-        return gap, contrast(layers, self.offsets, share)
+        machine = model.layered().lowered()
+        with torch.autocast(data.device.type, enabled=False):
+            seen, odds = self._explain(machine, data)
+            if self.num_seen == 0:
+                self._begin(seen)
+            walked, walked_odds = self._walk(machine, len(seen))
+            gap = machine.log_marginal_at(walked, 0, walked_odds).mean()
+            gap = gap - machine.log_marginal_at(seen, 0, odds).mean()
+            for mean in seen[2::2]:
+                gap = gap - (torch.special.entr(mean) + torch.special.entr(1 - mean)).sum(1).mean()
+            if self.centred:
+                averages = [layer.mean(0) for layer in seen]
+                distributed.average(averages)
+                self.offsets = slid(self.offsets, averages, self.num_seen)
+            self.num_seen += 1
+            layers = [torch.cat(both) for both in zip(seen, walked, strict=True)]
+            share = torch.full_like(layers[0][:, 0], 1.0 / len(walked[0]))
+            share[: len(data)] = -1.0 / len(data)
+            gap = unless_runaway(gap, math.log(2.0) * sum(len(bias) for bias in model.biases))
+            return gap, contrast(layers, self.offsets, share, machine.weights[0])
 
     def __call__(self, model: Deep, batch: Batch) -> Info:
         """The gap, with the chains held fixed after k steps."""
         gap, slopes = self._phases(model, batch.x.flatten(1))
-        return {"loss": with_slopes(gap, slopes, [*model.weights, *model.biases])}
+        pairs = zip([*model.weights, *model.biases], slopes, strict=True)
+        return {"loss": with_gradient(gap, *pairs)}
 
     def state_dict(self) -> State:
         """The chains, the offsets and how many batches they have seen."""
@@ -163,8 +170,8 @@ class PersistentLayers(Remembers):
 
 
 def slid(offsets: Sequence[Tensor], averages: Sequence[Tensor], num_seen: int) -> list[Tensor]:
-    """Offsets that follow averages: those of the first batch, then slowly."""
-    share = SLIDE if num_seen else 1.0
+    """Offsets that follow the averages of batches."""
+    share = newest(num_seen)
     return [old.lerp(new, share) for old, new in zip(offsets, averages, strict=True)]
 
 
@@ -172,6 +179,7 @@ def contrast(
     layers: Sequence[Float[Tensor, "rows units"]],
     offsets: Sequence[Tensor],
     share: Float[Tensor, " rows"],
+    like: Tensor,
 ) -> list[Tensor]:
     """Σ share · ∂(−E) in centred coordinates, carried back: of every W, then of every b.
 
@@ -179,35 +187,14 @@ def contrast(
         layers: from the bottom up.
         offsets: of each.
         share: of every row; the sum of them is 0, as data and chains weigh alike.
+        like: in whose precision the products run.
     """
     centred = [layer - offset for layer, offset in zip(layers, offsets, strict=True)]
     weighed = [layer * share.unsqueeze(1) for layer in centred]
-    weights, biases = [], [share @ layer for layer in layers]
+    weights, pulls = [], [share.clone() for _ in layers]
     for layer in range(1, len(layers)):
-        slope = (centred[layer - 1].T @ weighed[layer]).to(weighed[layer].dtype)
-        biases[layer - 1] = biases[layer - 1] - slope @ offsets[layer]
-        biases[layer] = biases[layer] - offsets[layer - 1] @ slope
-        weights.append(slope)
+        weights.append(product(centred[layer - 1], weighed[layer], like))
+        pulls[layer - 1] -= torch.mv(weighed[layer], offsets[layer])
+        pulls[layer] -= share * torch.mv(centred[layer - 1], offsets[layer - 1])
+    biases = [torch.mv(layer.T, pull) for layer, pull in zip(centred, pulls, strict=True)]
     return [*weights, *biases]
-
-
-def with_slopes(value: Tensor, slopes: Sequence[Tensor], parameters: Sequence[Tensor]) -> Tensor:
-    """A value whose gradient is given, one slope for each parameter; costs no product."""
-    given: Tensor = _Given.apply(value, len(slopes), *slopes, *parameters)
-    return given
-
-
-class _Given(torch.autograd.Function):
-    """Hands slopes on as the gradient of a value."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, number: int, *slopes_then_parameters: Tensor) -> Tensor:
-        """Passes the value on and keeps the slopes."""
-        ctx.save_for_backward(*slopes_then_parameters[:number])
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """The slopes, times the gradient from above."""
-        slopes = ctx.saved_tensors
-        return (None, None, *[None] * len(slopes), *(slope * outputs[0] for slope in slopes))

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genus.inference.products import lowered, plus_product, product
+
 __all__ = ["Resting", "Slopes", "centred_slopes"]
 
 
@@ -20,11 +22,7 @@ class Joined(Protocol):
 
 @dataclass(frozen=True)
 class Resting:
-    """W, b and c, with W in the precision of matrix products.
-
-    Under autocast every product would cast W anew, and add its bias in bfloat16: the odds of a
-    rare unit, such as −7.3, would be off by up to 0.016 in every draw. Here W is cast once, and
-    biases are added in float32.
+    """W, b and c, with W in the precision of products: see :mod:`genus.inference.products`.
 
     Attributes:
         weights: W, shape ``(visible, hidden)``.
@@ -39,25 +37,16 @@ class Resting:
     @classmethod
     def of(cls, machine: Joined) -> "Resting":
         """The parameters as they are now."""
-        weights = machine.weights.detach()
-        kind = weights.device.type
-        if weights.dtype == torch.float32 and torch.is_autocast_enabled(kind):
-            weights = weights.to(torch.get_autocast_dtype(kind))
-        return cls(weights, machine.visible_bias.detach(), machine.hidden_bias.detach())
+        biases = machine.visible_bias.detach(), machine.hidden_bias.detach()
+        return cls(lowered(machine.weights), *biases)
 
     def activation(self, v: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
         """c + v W, for v as the weights multiply it."""
-        return _plus_product(self.hidden_bias, v, self.weights)
+        return plus_product(self.hidden_bias, v, self.weights)
 
     def field(self, h: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch visible"]:
         """b + W h."""
-        return _plus_product(self.visible_bias, h, self.weights.T)
-
-
-def _plus_product(bias: Tensor, x: Tensor, weights: Tensor) -> Tensor:
-    if weights.dtype == bias.dtype:
-        return torch.addmm(bias, x, weights)
-    return torch.mm(x.to(weights.dtype), weights) + bias
+        return plus_product(self.visible_bias, h, self.weights.T)
 
 
 class Slopes(NamedTuple):
@@ -93,7 +82,7 @@ def centred_slopes(
     """
     above = (hidden - hidden_offset).mul_(share.unsqueeze(1))
     below = visible - visible_offset
-    weights = torch.mm(below.to(like.dtype).T, above.to(like.dtype)).to(below.dtype)
+    weights = product(below, above, like)
     visible_bias = torch.mv(below.T, share - torch.mv(above, hidden_offset))
     hidden_bias = torch.mv(above.T, 1.0 - torch.mv(below, visible_offset))
     return Slopes(weights, visible_bias, hidden_bias)

@@ -9,11 +9,10 @@ from genus.engine import Batch, Info, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.tempering import Ladder, temper
 from genus.objectives.contrastive import Bipartite, Contrast
+from genus.objectives.given import SLIDE
 from genus.objectives.sparsity import Sparsity
 
 __all__ = ["TemperedContrastiveDivergence"]
-
-SLIDE = 0.01
 
 
 class Temperable(Bipartite, Protocol):

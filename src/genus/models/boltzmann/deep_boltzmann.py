@@ -28,7 +28,7 @@ from genus.models.boltzmann.layered import Layered
 from genus.models.boltzmann.sizes import check_sizes
 from genus.models.boltzmann.tempered_layers import Held, TemperedLayers
 from genus.objectives.doubled import DoubledContrast
-from genus.objectives.enumeration import with_gradient
+from genus.objectives.given import with_gradient
 from genus.objectives.persistent_layers import PersistentLayers
 from genus.spaces import Binary, Real
 

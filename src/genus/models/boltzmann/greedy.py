@@ -22,12 +22,11 @@ from genus.engine import (
     distributed,
 )
 from genus.models.boltzmann.belief_stack import BeliefStack
+from genus.objectives.given import SLIDE
 from genus.objectives.layer_contrast import LayerContrast
 from genus.objectives.up_down import UpDown
 
 __all__ = ["GreedyLayer", "Shared", "layer_by_layer", "layer_rates", "settle"]
-
-SLIDE = 0.01
 
 
 class GreedyLayer(Descend):

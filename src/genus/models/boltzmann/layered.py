@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genus.inference.enumerate import MOST_UNITS, log_sum_pairs
 from genus.inference.gibbs import bernoulli
+from genus.inference.products import lowered, plus_product
 from genus.models.boltzmann.joined import states
 from genus.models.boltzmann.tempered import softplus
 
@@ -64,14 +65,18 @@ class Layered:
         below = units[layer - 1] if layer else None
         above = units[layer + 1] if layer + 1 < len(units) else None
         if below is not None:
-            total = torch.addmm(total, below, self.weights[layer - 1], alpha=scale)
+            total = plus_product(total, below, self.weights[layer - 1], scale)
         if above is not None:
-            total = torch.addmm(total, above, self.weights[layer].T, alpha=scale)
-        return total.to(self.weights[0].dtype)
+            total = plus_product(total, above, self.weights[layer].T, scale)
+        return total.to(self.biases[0].dtype)
+
+    def lowered(self) -> Self:
+        """The same, its weights in the precision that products have now, without a history."""
+        return type(self)([lowered(weight) for weight in self.weights], self.biases)
 
     def given(self, x: Float[Tensor, "batch visible"]) -> Self:
         """The machine of h₁, …, h_L that h₀ = x leaves: b₁ becomes b₁ + xW₁, for each datum."""
-        first = torch.addmm(self.biases[1], x, self.weights[0]).to(x.dtype)
+        first = plus_product(self.biases[1], x, self.weights[0]).to(x.dtype)
         return type(self)(self.weights[1:], [first, *self.biases[2:]])
 
     def rows(self, index: Tensor) -> Self:

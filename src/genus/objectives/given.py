@@ -1,0 +1,43 @@
+"""Values whose gradient is known, and offsets of coordinates that follow the data."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["SLIDE", "newest", "with_gradient"]
+
+SLIDE = 0.01
+
+
+def newest(num_seen: int) -> float:
+    """The newest batch's share in a mean over batches: plain over the first hundred, then slow.
+
+    Args:
+        num_seen: how many batches the mean is of, without this one.
+    """
+    return max(SLIDE, 1.0 / (num_seen + 1))
+
+
+def with_gradient(value: Tensor, *slopes: tuple[Tensor, Tensor]) -> Tensor:
+    """A value whose gradient is given: pairs of a parameter and its slope. Costs no product."""
+    parameters, given = zip(*slopes, strict=True)
+    found: Tensor = _Given.apply(value.detach(), len(slopes), *given, *parameters)
+    return found
+
+
+class _Given(torch.autograd.Function):
+    """Hands slopes on as the gradient of a scalar."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, number: int, *rest: Tensor) -> Tensor:
+        """Passes the value on and keeps the slopes, which stand before the parameters."""
+        pairs = zip(rest[:number], rest[number:], strict=True)
+        ctx.save_for_backward(*(slope.detach().to(parameter) for slope, parameter in pairs))
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        """The slopes, times the gradient from above."""
+        slopes = [slope * outputs[0] for slope in ctx.saved_tensors]
+        return (None, None, *[None] * len(slopes), *slopes)
