@@ -438,7 +438,7 @@ def test_bad_arguments_are_refused(settings, message):
 def test_a_bad_effort_is_refused_and_not_taken_for_none():
     model = BoltzmannMachine(Binary((3,)))
     for bad in (0, 1.5, True):
-        with pytest.raises(ValueError, match="effort must be a positive integer"):
+        with pytest.raises(ValueError, match="num_chains must be a positive integer"):
             model.log_partition(bad)
 
 

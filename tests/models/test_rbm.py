@@ -1,5 +1,6 @@
 import itertools
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -144,7 +145,7 @@ def test_annealed_importance_agrees_with_enumeration(shape, hidden):
     # 5 standard errors: false alarm 6e-7
     assert abs(estimate.value - log_z) < 5 * estimate.standard_error
     start = exact_draws(model, 2000)
-    upper = model.log_partition_upper(start=start, num_temperatures=60, seed=5)
+    upper = model.log_partition(reverse=True, start=start, num_temperatures=60, seed=5)
     assert 0 < upper.standard_error < 0.2
     assert abs(upper.value - log_z) < 5 * upper.standard_error
 
@@ -157,7 +158,7 @@ def test_forward_and_reverse_bracket_the_truth():
     )
     upper = torch.stack(
         [
-            model.log_partition_upper(start=exact_draws(model, 4), num_temperatures=4).value
+            model.log_partition(reverse=True, start=exact_draws(model, 4), num_temperatures=4).value
             for _ in range(200)
         ]
     )
@@ -374,16 +375,18 @@ def test_what_cannot_be_summed_or_started_is_refused():
     with pytest.raises(ValueError, match=r"at most 2\^25 states, this model has 26 and 27 units"):
         model.log_partition_exact()
     with pytest.raises(ValueError, match="start has 3 rows for 5 chains"):
-        model.log_partition_upper(5, start=torch.zeros(3, 26))
+        model.log_partition(5, reverse=True, start=torch.zeros(3, 26))
     with pytest.raises(ValueError, match="start is not in"):
-        model.log_partition_upper(start=torch.full((3, 26), 0.5))
+        model.log_partition(reverse=True, start=torch.full((3, 26), 0.5))
+    with pytest.raises(ValueError, match="give reverse=True too"):
+        model.log_partition(start=torch.zeros(3, 26))
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, True, "a"])
 def test_a_bad_effort_is_refused_and_not_taken_for_none(bad):
     model = RBM(Binary((3,)), 2)
-    for call in (model.log_partition, model.log_partition_upper):
-        with pytest.raises(ValueError, match="effort must be a positive integer"):
+    for call in (model.log_partition, partial(model.log_partition, reverse=True)):
+        with pytest.raises(ValueError, match="num_chains must be a positive integer"):
             call(bad)
         with pytest.raises(ValueError, match="num_temperatures must be a positive integer"):
             call(num_temperatures=bad)

@@ -36,6 +36,7 @@ __all__ = [
     "Annealed",
     "Path",
     "annealed_importance",
+    "annealed_ratio",
     "forward_ratio",
     "inverse_temperatures",
     "log_mean",
@@ -152,6 +153,22 @@ def reverse_ratio(log_weights: Float[Tensor, " chains"]) -> Annealed:
     """log Z₁/Z₀ from chains that descended: −log mean 1/w, and the upper bound mean log w."""
     inverse = log_mean(-log_weights)
     return Annealed(-inverse.value, inverse.standard_error, *_mean(log_weights))
+
+
+def annealed_ratio(
+    path: Path[State], betas: Sequence[float], *, num_chains: int = 1, start: State | None = None
+) -> Annealed:
+    """log Z₁/Z₀ from chains that climb, or that descend from where they are told to start.
+
+    Args:
+        path: from p₀ to p₁.
+        betas: increasing, from 0 to 1.
+        num_chains: that climb.
+        start: draws from p₁, which descend; then ``num_chains`` says nothing.
+    """
+    if start is None:
+        return forward_ratio(annealed_importance(path, num_chains, betas))
+    return reverse_ratio(reverse_annealed_importance(path, start, betas))
 
 
 def _mean(values: Tensor) -> Estimated:

@@ -10,16 +10,9 @@ from torch import Tensor, nn
 
 from genus.distributions.odds import log_odds, mean_rate
 from genus.engine import Algorithm, Budget, Descend, Optimiser, Stage, Stages
-from genus.engine.counts import check_count
+from genus.engine.counts import check_count, count_or
 from genus.engine.seeding import seeded
-from genus.inference.annealing import (
-    Annealed,
-    annealed_importance,
-    forward_ratio,
-    inverse_temperatures,
-    reverse_annealed_importance,
-    reverse_ratio,
-)
+from genus.inference.annealing import Annealed, annealed_ratio, inverse_temperatures
 from genus.inference.enumerate import MOST_UNITS
 from genus.model import AnnealedBound, Completes, Constant, Encodes, Estimated
 from genus.models.boltzmann.classifier import SigmoidClassifier
@@ -315,16 +308,12 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
         Raises:
             ValueError: for fewer than 1 chain or 3 temperatures.
         """
-        chains = self.num_chains if num_chains is None else check_count("num_chains", num_chains)
-        path = self._path()
-        number = self.num_temperatures if num_temperatures is None else num_temperatures
-        betas = inverse_temperatures(number)
+        path, chains = self._path(), count_or("num_chains", num_chains, self.num_chains)
+        wanted = count_or("num_temperatures", num_temperatures, self.num_temperatures)
+        betas = inverse_temperatures(wanted)
         with seeded(seed, self.example.device):
-            if reverse:
-                state = path.at(path.climb(chains, self.num_steps))
-                ratio = reverse_ratio(reverse_annealed_importance(path, state, betas))
-            else:
-                ratio = forward_ratio(annealed_importance(path, chains, betas))
+            start = path.at(path.climb(chains, self.num_steps)) if reverse else None
+            ratio = annealed_ratio(path, betas, num_chains=chains, start=start)
         base = path.log_base_partition
         return ratio._replace(value=base + ratio.value, bound=base + ratio.bound)
 

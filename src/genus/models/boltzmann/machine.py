@@ -12,14 +12,7 @@ from genus.engine import Algorithm, Budget, Descend, Optimiser
 from genus.engine.algorithm import Objective
 from genus.engine.counts import check_count, count_or
 from genus.engine.seeding import address, seeded
-from genus.inference.annealing import (
-    Annealed,
-    annealed_importance,
-    forward_ratio,
-    inverse_temperatures,
-    reverse_annealed_importance,
-    reverse_ratio,
-)
+from genus.inference.annealing import Annealed, annealed_ratio, inverse_temperatures
 from genus.inference.colouring import colour_classes
 from genus.inference.enumerate import MOST_UNITS
 from genus.model import Bracket, Bracketed, Completes, Energy, Estimated
@@ -219,7 +212,12 @@ class Machine(Energy, Bracketed, Completes):
 
     @torch.no_grad()
     def log_partition(
-        self, effort: int | None = None, *, reverse: bool = False, seed: int | None = None
+        self,
+        num_chains: int | None = None,
+        *,
+        reverse: bool = False,
+        num_temperatures: int | None = None,
+        seed: int | None = None,
     ) -> Annealed:
         """Log Z by annealed importance sampling, in nats: on average from below.
 
@@ -227,21 +225,20 @@ class Machine(Energy, Bracketed, Completes):
         begins, are exact: see :mod:`genus.inference.annealing`.
 
         Args:
-            effort: number of chains; the model's own by default.
+            num_chains: ``effort`` by default.
             reverse: anneal from the model down to independent units.
+            num_temperatures: the model's own by default.
             seed: makes the draws repeatable.
 
         Raises:
-            ValueError: where effort is no positive integer.
+            ValueError: for fewer than 1 chain or 3 temperatures.
         """
-        path, betas = self._path(), inverse_temperatures(self.num_temperatures)
-        chains = count_or("effort", effort, self.effort)
+        path, chains = self._path(), count_or("num_chains", num_chains, self.effort)
+        wanted = count_or("num_temperatures", num_temperatures, self.num_temperatures)
+        betas = inverse_temperatures(wanted)
         with seeded(seed, self.bias.device):
-            if reverse:
-                state = path.at(self._draws(chains).T[self._order])
-                ratio = reverse_ratio(reverse_annealed_importance(path, state, betas))
-            else:
-                ratio = forward_ratio(annealed_importance(path, chains, betas))
+            start = path.at(self._draws(chains).T[self._order]) if reverse else None
+            ratio = annealed_ratio(path, betas, num_chains=chains, start=start)
         base = path.log_base_partition
         return ratio._replace(value=base + ratio.value, bound=base + ratio.bound)
 

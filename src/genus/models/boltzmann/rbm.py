@@ -7,14 +7,7 @@ from torch import Tensor, nn
 from genus.engine import Algorithm
 from genus.engine.counts import check_count, count_or
 from genus.engine.seeding import address, seeded
-from genus.inference.annealing import (
-    Annealed,
-    annealed_importance,
-    forward_ratio,
-    inverse_temperatures,
-    reverse_annealed_importance,
-    reverse_ratio,
-)
+from genus.inference.annealing import Annealed, annealed_ratio, inverse_temperatures
 from genus.model import Bracket, Bracketed, Conditional, Encodes, Energy, Estimated, Predicts
 from genus.models.boltzmann import sums
 from genus.models.boltzmann.gaussian_units import Gaussian
@@ -295,9 +288,9 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
             if exactly:
                 exact, none = self.log_partition_exact(), torch.zeros(()).double()
                 return Annealed(exact, none.to(exact), exact, none.to(exact))
-            if way == "up":
-                return self.log_partition(effort, seed=seed)
-            return self.log_partition_upper(effort, seed=address(seed, "down"))
+            down = way == "down"
+            place_of_draws = address(seed, way) if down else seed
+            return self.log_partition(effort, reverse=down, seed=place_of_draws)
 
         kept: Annealed = self._cached.of([*self.parameters(), *self.buffers()], place, found)
         return kept
@@ -305,64 +298,48 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
     @torch.no_grad()
     def log_partition(
         self,
-        effort: int | None = None,
+        num_chains: int | None = None,
         *,
-        num_temperatures: int | None = None,
-        seed: int | None = None,
-    ) -> Annealed:
-        """Log Z by annealed importance sampling: on average a lower bound of it, in nats.
-
-        E[exp(value)] = Z, so E[value] ≤ log Z, and value > log Z + t has probability below e⁻ᵗ.
-        The mean of the log weights, ``bound``, lies further below and is a bound in practice.
-
-        Args:
-            effort: number of chains; the model's own by default.
-            num_temperatures: the model's own by default.
-            seed: makes the draws repeatable.
-        """
-        path, betas = self._tempered(), self._betas(num_temperatures)
-        with seeded(seed, self.example.device):
-            log_weights = annealed_importance(path, count_or("effort", effort, self.effort), betas)
-        return path.partition(forward_ratio(log_weights))
-
-    @torch.no_grad()
-    def log_partition_upper(
-        self,
-        effort: int | None = None,
-        *,
+        reverse: bool = False,
         start: Tensor | None = None,
         num_temperatures: int | None = None,
         seed: int | None = None,
     ) -> Annealed:
-        """Log Z by reverse annealing: on average an upper bound of it, in nats.
+        """Log Z by annealed importance sampling, in nats: on average from below.
 
-        From exact draws of the model E[exp(−value)] = 1/Z, so E[value] ≥ log Z, and value <
-        log Z − t has probability below e⁻ᵗ; ``bound`` lies further above. Draws of the model's
-        own Gibbs chains are not quite exact: where they miss a mode that forward annealing
-        misses too, both agree and both are too low. Data as ``start`` show that: see
-        :mod:`genus.inference.annealing`.
+        E[exp(value)] = Z, so E[value] ≤ log Z, and value > log Z + t has probability below e⁻ᵗ.
+        The mean of the log weights, ``bound``, lies further below and is a bound in practice.
+
+        In reverse E[exp(−value)] = 1/Z: all that is the other way round, if the chains begin at
+        exact draws of the model. Its own Gibbs chains are not quite: where they miss a mode that
+        forward annealing misses too, both agree and both are too low. Data as ``start`` show
+        that: see :mod:`genus.inference.annealing`.
 
         Args:
-            effort: number of chains; the model's own, or that of ``start``, by default.
+            num_chains: ``effort`` by default; in reverse as many as ``start`` has.
+            reverse: anneal from the model down to independent units.
             start: draws of the model to begin with, shape ``(chains, *space.shape)``; by default
-                samples.
+                samples. For reverse annealing.
             num_temperatures: the model's own by default.
             seed: makes the draws repeatable.
 
         Raises:
-            ValueError: where ``start`` is not in the space, or not of ``effort`` rows.
+            ValueError: for fewer than 1 chain or 3 temperatures, or where ``start`` is not in
+                the space, not of ``num_chains`` rows, or not for reverse annealing.
         """
         path, betas = self._tempered(), self._betas(num_temperatures)
+        chains = count_or("num_chains", num_chains, self.effort)
+        if start is not None and not reverse:
+            raise ValueError("start is where reverse annealing begins; give reverse=True too")
         with seeded(seed, self.example.device):
-            if start is None:
-                draws = self._sample(count_or("effort", effort, self.effort), None)
-            else:
-                draws = self.space.check(start, "start", like=self.example)
-            if effort is not None and len(draws) != effort:
-                raise ValueError(f"start has {len(draws)} rows for {effort} chains; one each")
-            state = path.at(self.states(draws))
-            log_weights = reverse_annealed_importance(path, state, betas)
-        return path.partition(reverse_ratio(log_weights))
+            state = None
+            if reverse:
+                draws = self._sample(chains, None) if start is None else start
+                draws = self.space.check(draws, "start", like=self.example)
+                if num_chains is not None and len(draws) != chains:
+                    raise ValueError(f"start has {len(draws)} rows for {chains} chains; one each")
+                state = path.at(self.states(draws))
+            return path.partition(annealed_ratio(path, betas, num_chains=chains, start=state))
 
     def _betas(self, num_temperatures: int | None) -> list[float]:
         wanted = count_or("num_temperatures", num_temperatures, self.num_temperatures)
