@@ -237,22 +237,40 @@ class Contestant:
 
     Raises:
         ImportError: where its library is not installed.
+        RuntimeError: where it died before it could begin.
     """
 
     def __init__(self, name: str, device: str, num_images: int) -> None:
+        self.name = name
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         arguments = (theirs, name, device, num_images)
         self.process = context.Process(target=_contest, args=arguments, daemon=True)
         self.process.start()
-        said = self.pipe.recv()
+        theirs.close()  # so that a process that dies is heard of
+        said = self._heard()
         if said is not None:
             raise ImportError(said)
 
     def ask(self, what: str, epochs: int) -> float:
-        """``train`` for so many epochs: seconds. ``judge`` after so many: pseudo-likelihood."""
+        """``train`` for so many epochs: seconds. ``judge`` after so many: pseudo-likelihood.
+
+        Raises:
+            RuntimeError: where the process died.
+        """
         self.pipe.send((what, epochs))
-        return float(self.pipe.recv())
+        return float(self._heard())
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self.pipe.send(None)
+        self.process.join()
+
+    def _heard(self) -> Any:
+        try:
+            return self.pipe.recv()
+        except EOFError:
+            raise RuntimeError(f"the process of {self.name} died; see above") from None
 
 
 def _contest(pipe: Connection, name: str, device: str, num_images: int) -> None:
@@ -300,7 +318,7 @@ def training(device: str, rounds: int, num_images: int, epochs: int) -> dict[str
         for name, entry in entries.items():
             rates[name].append(num_images / entry.ask("train", 1))
     for entry in entries.values():
-        entry.pipe.send(None)
+        entry.stop()
     table: dict[str, object] = {}
     for name, values in rates.items():
         row: dict[str, object] = {"images_per_second": spread(values)}

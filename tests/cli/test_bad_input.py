@@ -392,6 +392,7 @@ def test_bad_requests_of_the_reading_commands(capfd, folder):
         (("complete", "run", "--data", "mnist"), "lies in"),
         (("evaluate", "run", "-n", "-5"), "error: -n must be positive, got -5"),
         (("evaluate", "run", "--temperatures", "0"), "error: --temperatures must be positive"),
+        (("evaluate", "run", "--temperatures", "2"), "--temperatures must be at least 3, got 2"),
         (("evaluate", "run", "--temperatures", "9"), "for models whose log Z is annealed; MADE"),
         (("evaluate", "run", "--load", "resize=8"), "--load goes with --data"),
         (("complete", "run", "--load", "resize=8"), "--load goes with --data"),

@@ -272,11 +272,16 @@ def test_evaluate_anneals_as_long_as_asked(capfd, tmp_path):
     small = ("--data", "digits", "--set", "num_hidden=17", "--budget", "20steps")
     run(capfd, "train", "rbm-500", *small, "--out", tmp_path / "rbm")
     asked = ("--only", "likelihood", "-n", "5", "--effort", "4", "--seconds", "0.1")
+    values = []
     for more, number in (((), 1000), (("--temperatures", "30"), 30)):
         record = run_json(capfd, "evaluate", tmp_path / "rbm", *asked, *more)
-        note = record["metrics"]["log_likelihood"]["note"]
-        assert f"effort 4, {number:,} temperatures" in note
+        figure = record["metrics"]["log_likelihood"]
+        values.append(figure["value"])
+        assert f"effort 4, {number:,} temperatures" in figure["note"]
         assert ("--temperatures 30" in record["command"]) == (number == 30)
+    # the same machine: other weights lie several nats away
+    assert values[0] != values[1]
+    assert values[0] == pytest.approx(values[1], abs=0.3)
 
 
 def test_the_rate_of_training_is_that_of_the_log(capfd, judged):

@@ -19,6 +19,7 @@ from genus.engine.seeding import seeded
 from genus.models import GAN, RBM
 from genus.models.boltzmann import units
 from genus.objectives import contrastive
+from genus.objectives.sparsity import Sparsity
 from genus.testing import lopsided
 
 STEPS, SAVED, BATCH, CHAINS = 21, 10, 8, 6
@@ -85,7 +86,11 @@ RUNS = {
     "maximise": (Gaussian, lambda: Maximise(Moments(), epochs=9, batch_size=BATCH, tolerance=-1)),
     "rbm": (
         machine,
-        lambda: Descend(ToldChains(1, CHAINS), Optimiser("sgd", 0.1, (0.5, 0.0)), batch_size=BATCH),
+        lambda: Descend(
+            ToldChains(1, CHAINS, sparsity=Sparsity(0.2, 0.5)),
+            Optimiser("sgd", 0.1, (0.5, 0.0)),
+            batch_size=BATCH,
+        ),
     ),
     "gan": (gan, gan_game),
 }

@@ -9,6 +9,7 @@ from genus.engine import Batch, Budget, Descend, Optimiser, Tensors, run
 from genus.models import RBM
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
+from genus.objectives.resting import Resting
 from genus.objectives.sparsity import Sparsity
 from genus.objectives.tempering import TemperedContrastiveDivergence
 from genus.spaces import Binary, Categorical, Pixels, Real
@@ -71,7 +72,7 @@ def test_the_gap_has_the_gradient_of_the_free_energies(visible, hidden, centred)
     objective = ContrastiveDivergence(1, centred=centred)
     objective.start(model, 4)
     both = model.states(some(model))
-    found = objective.gap(model, both, 2, model.activation(both))
+    found = objective.gap(model, Resting.of(model), both, 2, model.activation(both))
     energy = model.free_energy_at(both, model.activation(both))
     wanted = energy[:2].mean() - energy[2:].mean()
     assert torch.allclose(found, wanted, atol=1e-10)

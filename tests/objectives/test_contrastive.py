@@ -7,6 +7,7 @@ from genus.engine import Batch, Budget, Callback, Descend, Optimiser, Tensors, d
 from genus.inference.gibbs import bernoulli
 from genus.models import RBM
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
+from genus.objectives.resting import Resting
 from genus.spaces import Binary
 
 V = torch.tensor(list(itertools.product((0.0, 1.0), repeat=4)), dtype=torch.float64)
@@ -173,7 +174,7 @@ def test_the_gap_and_its_plain_gradient_equal_autograd():
     objective = ContrastiveDivergence(1, centred=False)
     objective.start(model, 3)
     both = V[[1, 6, 12, 0, 3, 9, 15, 9]]
-    found = objective.gap(model, both, 3, model.activation(both))
+    found = objective.gap(model, Resting.of(model), both, 3, model.activation(both))
     energy = model._free_energy(both)
     wanted = energy[:3].mean() - energy[3:].mean()
     assert torch.allclose(found, wanted, atol=1e-12)
@@ -187,7 +188,9 @@ def test_the_centred_gradient_is_a_plain_step_in_centred_coordinates():
     objective = ContrastiveDivergence(1)
     objective.start(model, 3)
     both = V[[1, 6, 12, 0, 3, 9, 15, 9]]
-    found = gradients(model, objective.gap(model, both, 3, model.activation(both)))
+    found = gradients(
+        model, objective.gap(model, Resting.of(model), both, 3, model.activation(both))
+    )
     mu, lam = objective.visible_offset, objective.hidden_offset
     W = model.weights.detach().clone().requires_grad_()
     b = (model.visible_bias + W @ lam).detach().requires_grad_()

@@ -6,9 +6,10 @@ import torch
 from genus.engine import Batch, Budget, Callback, Descend, Optimiser, Stages, Tensors, run
 from genus.engine.seeding import seeded
 from genus.models import DeepBoltzmannMachine
+from genus.objectives.centred import centred_slopes
 from genus.objectives.doubled import Doubled, DoubledContrast
 from genus.objectives.given import with_gradient
-from genus.objectives.persistent_layers import PersistentLayers, contrast
+from genus.objectives.persistent_layers import PersistentLayers
 from genus.spaces import Binary
 from genus.testing import stiffen
 from genus.testing.statistics import assert_follows, assert_mean
@@ -52,7 +53,7 @@ def test_gradient_with_enumerated_chains_is_that_of_the_bound_less_log_z(visible
         seen, _ = objective._explain(model.layered(), data)
         rows = [torch.cat(both) for both in zip(seen, layers, strict=True)]
         share = torch.cat([torch.full((3,), -1 / 3, dtype=torch.float64), log_f.softmax(0)])
-        found = contrast(rows, objective.offsets, share, share)
+        found = centred_slopes(rows, objective.offsets, share, torch.float64)
     bound = model.layered().given(data).bound(seen[1:]) + data @ model.biases[0]
     loss = log_f.logsumexp(0) - bound.mean()
     expected = torch.autograd.grad(loss, [*model.weights, *model.biases])
@@ -122,7 +123,7 @@ def test_slopes_are_those_of_the_centred_energy_carried_back(visible, hidden):
     biases = [b.detach().clone().requires_grad_() for b in model.biases]
     energy = centred_energy(rows, weights, biases, offsets)
     steps = torch.autograd.grad(-(share * energy).sum(), [*weights, *biases])
-    found = contrast(rows, offsets, share, share)
+    found = centred_slopes(rows, offsets, share, torch.float64)
     eps = 1e-6
     with torch.no_grad():
         back = [b + eps * s for b, s in zip(biases, steps[len(weights) :], strict=True)]

@@ -18,6 +18,8 @@ from genus.recipes.runs import open_run
 
 __all__ = ["command"]
 
+FEWEST = 3
+
 Run = Annotated[
     str | None,
     tyro.conf.Positional,
@@ -70,7 +72,8 @@ Temperatures = Annotated[
     int | None,
     tyro.conf.arg(
         metavar="T",
-        help="Temperatures behind an annealed log Z; the model's own by default, usually 1000.",
+        help="Temperatures behind a log Z that is annealed and not summed; the model's own by "
+        "default, usually 1000.",
         help_behavior_hint="",
     ),
 ]
@@ -128,6 +131,8 @@ def command(
     """
     numbers = {"-n": n, "--draws": draws, "--effort": effort, "--temperatures": temperatures}
     _check(run, samples, {**numbers, "--seconds": seconds})
+    if temperatures is not None and temperatures < FEWEST:
+        raise ValueError(f"--temperatures must be at least {FEWEST}, got {temperatures}")
     if samples is not None and (results, effort, temperatures) != (None, None, None):
         raise ValueError(
             "--results, --effort and --temperatures are for a run; with --samples use --json > FILE"

@@ -34,7 +34,7 @@ def plus_product(
 
 
 def product(
-    below: Float[Tensor, "rows below"], above: Float[Tensor, "rows above"], like: Tensor
+    below: Float[Tensor, "rows below"], above: Float[Tensor, "rows above"], dtype: torch.dtype
 ) -> Float[Tensor, "below above"]:
-    """belowᵀ above, multiplied in the precision of ``like``."""
-    return torch.mm(below.to(like.dtype).T, above.to(like.dtype)).to(below.dtype)
+    """belowᵀ above, multiplied in a precision and returned in that of ``below``."""
+    return torch.mm(below.to(dtype).T, above.to(dtype)).to(below.dtype)

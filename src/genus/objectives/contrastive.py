@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
-from genus.objectives.given import newest
-from genus.objectives.resting import Resting, centred_slopes
+from genus.objectives.centred import centred_slopes, newest
+from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
 from genus.objectives.sparsity import Sparsity
 
@@ -42,9 +42,6 @@ class Side(Protocol):
     def mean(self, field: Tensor) -> Tensor:
         """E[x | field]."""
 
-    def drawn(self, field: Tensor, *, inplace: bool = False) -> tuple[Tensor, Tensor]:
-        """Draws and means; ``inplace`` may overwrite the field."""
-
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """Draws; ``inplace`` may overwrite the field."""
 
@@ -70,9 +67,6 @@ class Bipartite(Protocol):
 
     def activation(self, v: Tensor) -> Tensor:
         """The field of the hidden units given the visible ones, ``(batch, hidden)``."""
-
-    def field(self, h: Tensor) -> Tensor:
-        """The field of the visible units given the hidden ones, ``(batch, visible)``."""
 
     def free_energy_at(self, v: Tensor, activation: Tensor) -> Tensor:
         """F(v) where its activation is known already, ``(batch,)``."""
@@ -105,7 +99,6 @@ class Contrast(Remembers):
         self.k = check_count("k", k)
         self.centred = centred
         self.sparsity = sparsity
-        self._share: tuple[object, Tensor] | None = None
 
     @torch.no_grad()
     def start(self, model: Any, batch_size: int) -> None:
@@ -133,71 +126,55 @@ class Contrast(Remembers):
             self.hidden_offset.zero_()
 
     def gap(
-        self,
-        model: Bipartite,
-        both: Tensor,
-        num_data: int,
-        activation: Tensor,
-        *,
-        still: Resting | None = None,
+        self, model: Bipartite, still: Resting, both: Tensor, num_data: int, activation: Tensor
     ) -> Tensor:
         """Mean F of the first ``num_data`` rows less mean F of the others; slides the offsets.
 
         Args:
             model: whose free energy it is.
+            still: its parameters in this step.
             both: the visible units of data and chains.
             num_data: how many rows are data.
             activation: what the rows send to the hidden units.
-            still: the parameters of this step, where they are known.
         """
         parameters = [model.weights, model.visible_bias, model.hidden_bias]
         width, spread = model.visible_units.log_variance, None
         with torch.no_grad(), torch.autocast(both.device.type, enabled=False):
-            share = self._shares(both, num_data)
+            share = both.new_full((len(both),), -1.0 / (len(both) - num_data))
+            share[:num_data] = 1.0 / num_data
             value = torch.dot(share, model.free_energy_at(both, activation))
             value = unless_runaway(value, self.log_states)
             hidden = model.hidden_units.mean(activation)
             visible = model.visible_units.statistic(both)
-            if self.centred:
-                self._slide(visible[:num_data], hidden[:num_data], share[:num_data])
+            self._slide(visible[:num_data], hidden[:num_data], share[:num_data])
             if width is not None:
                 squares = (both - model.visible_bias).square() * (-width).exp()
                 spread, parameters = 0.5 * share @ squares, [*parameters, width]
             if self.sparsity:
-                hidden = self._sparser(hidden, num_data)
-        multiplied = (still or Resting.of(model)).weights
-        sides = (visible, hidden, share, self.visible_offset, self.hidden_offset, multiplied)
-        gap: Tensor = _Gap.apply(value, *sides, spread, self.centred, *parameters)
+                excess = self.sparsity.cost * (self.hidden_rate - self.sparsity.target)
+                hidden = torch.cat([hidden[:num_data] - excess, hidden[num_data:]])
+        sides = (visible, hidden, share, self.visible_offset, self.hidden_offset)
+        dtype = still.weights.dtype
+        gap: Tensor = _Gap.apply(value, *sides, dtype, spread, self.centred, *parameters)
         return gap
 
-    def _shares(self, both: Tensor, num_data: int) -> Float[Tensor, " rows"]:
-        """The weight of each row in the contrast: 1/n of the data, −1/m of the chains."""
-        place = (len(both), num_data, both.dtype, both.device)
-        if self._share is None or self._share[0] != place:
-            share = both.new_full((len(both),), -1.0 / (len(both) - num_data))
-            share[:num_data] = 1.0 / num_data
-            self._share = place, share
-        return self._share[1]
-
     def _slide(self, visible: Tensor, hidden: Tensor, share: Tensor) -> None:
-        """Moves the offsets towards the means of the data, whose shares are given."""
+        """Moves the averages towards the means of the data, whose shares are given."""
         self.num_seen += 1
-        part = newest(self.num_seen)
-        offsets = [
-            torch.addmv(offset, units.T, share, beta=1.0 - part, alpha=part)
-            for offset, units in ((self.visible_offset, visible), (self.hidden_offset, hidden))
+        part = newest(self.num_seen) if self.centred else 0.0
+        moves = [(self.visible_offset, visible, part), (self.hidden_offset, hidden, part)]
+        if self.sparsity:
+            moves.append((self.hidden_rate, hidden, 1.0 - self.sparsity.decay))
+        averages = [
+            torch.addmv(average, units.T, share, beta=1.0 - new, alpha=new)
+            for average, units, new in moves
+            if new
         ]
-        distributed.average(offsets)
-        self.visible_offset, self.hidden_offset = offsets
-
-    def _sparser(self, hidden: Tensor, num_data: int) -> Tensor:
-        """Means of the hidden units as they would be if their input had the gradient it shall."""
-        assert self.sparsity is not None
-        average = hidden[:num_data].mean(0)
-        distributed.average([average])
-        self.hidden_rate = average.lerp(self.hidden_rate, self.sparsity.decay)
-        excess = self.sparsity.cost * (self.hidden_rate - self.sparsity.target)
-        return torch.cat([hidden[:num_data] - excess, hidden[num_data:]])
+        distributed.average(averages)
+        if self.centred:
+            self.visible_offset, self.hidden_offset, *averages = averages
+        if self.sparsity:
+            (self.hidden_rate,) = averages
 
     def state_dict(self) -> State:
         """The offsets and how many batches they have seen, and the averages of sparsity."""
@@ -224,41 +201,40 @@ class _Gap(torch.autograd.Function):
         share: Float[Tensor, " rows"],
         visible_offset: Tensor,
         hidden_offset: Tensor,
-        multiplied: Tensor,
+        dtype: torch.dtype,
         spread: Float[Tensor, " visible"] | None,
         scaled: bool,
         *parameters: Tensor,
     ) -> Tensor:
         """Passes the value on and keeps the two sides and each row's share in the contrast."""
-        kept = (visible, hidden, share, visible_offset, hidden_offset, multiplied)
+        kept = (visible, hidden, share, visible_offset, hidden_offset)
         learnt = () if spread is None else (spread, parameters[0], parameters[3])
         ctx.save_for_backward(*kept, *learnt)
-        ctx.scaled = scaled
+        ctx.dtype, ctx.scaled = dtype, scaled
         return value.clone()
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         """−ΔW, −Δb and −Δc times the gradient from above, and −Δ log σ² where it is learnt."""
-        visible, hidden, share, visible_offset, hidden_offset, multiplied, *learnt = (
-            ctx.saved_tensors
-        )
-        share = share * -outputs[0]
-        offsets = (visible_offset, hidden_offset)
-        weights, visible_bias, hidden_bias = centred_slopes(
-            visible, hidden, share, *offsets, multiplied
-        )
-        further: tuple[Tensor, ...] = ()
-        if learnt:
-            spread, W, width = learnt
-            seen, caused = torch.mv(visible.T, share), torch.mv(hidden.T, share)
-            change = (W * weights).sum(1) + seen * torch.mv(W, hidden_offset)
-            change = change + visible_offset * torch.mv(W, caused)
-            further = (-outputs[0] * spread - change,)
-            if ctx.scaled:
-                variance = width.exp()
-                hidden_bias = hidden_bias + torch.mv(weights.T, visible_offset * (1.0 - variance))
-                visible_bias = visible_bias * variance
-                weights = weights * variance.unsqueeze(1)
+        visible, hidden, share, visible_offset, hidden_offset, *learnt = ctx.saved_tensors
+        with torch.autocast(share.device.type, enabled=False):
+            share = share * -outputs[0]
+            offsets = (visible_offset, hidden_offset)
+            sides = (visible, hidden)
+            weights, visible_bias, hidden_bias = centred_slopes(sides, offsets, share, ctx.dtype)
+            further: tuple[Tensor, ...] = ()
+            if learnt:
+                spread, W, width = learnt
+                seen, caused = torch.mv(visible.T, share), torch.mv(hidden.T, share)
+                change = (W * weights).sum(1) + seen * torch.mv(W, hidden_offset)
+                change = change + visible_offset * torch.mv(W, caused)
+                further = (-outputs[0] * spread - change,)
+                if ctx.scaled:
+                    variance = width.exp()
+                    moved = visible_offset * (1.0 - variance)
+                    hidden_bias = hidden_bias + torch.mv(weights.T, moved)
+                    visible_bias = visible_bias * variance
+                    weights = weights * variance.unsqueeze(1)
         return (*[None] * 9, weights, visible_bias, hidden_bias, *further)
 
 
@@ -295,7 +271,7 @@ class ContrastiveDivergence(Contrast):
                 visible = seen.draw(still.field(hidden), inplace=True)
                 last = still.activation(seen.statistic(visible))
             both, activation = torch.cat([data, visible]), torch.cat([first, last])
-        return {"loss": self.gap(model, both, len(data), activation, still=still)}
+        return {"loss": self.gap(model, still, both, len(data), activation)}
 
 
 class PersistentContrastiveDivergence(Contrast):
@@ -350,7 +326,7 @@ class PersistentContrastiveDivergence(Contrast):
             both = torch.cat([data, visible])
             activation = still.activation(seen.statistic(both))
             self.chains = caused.draw(activation[n:])
-        return {"loss": self.gap(model, both, n, activation, still=still)}
+        return {"loss": self.gap(model, still, both, n, activation)}
 
     def state_dict(self) -> State:
         """The chains and the offsets."""

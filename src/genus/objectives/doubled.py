@@ -12,8 +12,9 @@ from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.inference.products import lowered, plus_product
+from genus.objectives.centred import centred_slopes
 from genus.objectives.given import with_gradient
-from genus.objectives.persistent_layers import Deep, contrast, slid
+from genus.objectives.persistent_layers import Deep, slid
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Doubled", "DoubledContrast"]
@@ -148,7 +149,7 @@ class DoubledContrast(Remembers):
         """What this layer sees of the data: draws, layer by layer."""
         units = data
         for number in range(1, self.layer):
-            sent = torch.addmm(self.left[number], units, model.weights[number - 1], alpha=2.0)
+            sent = plus_product(self.left[number], units, lowered(model.weights[number - 1]), 2.0)
             units = bernoulli(sent.to(data.dtype).sigmoid_())
         return units
 
@@ -177,18 +178,19 @@ class DoubledContrast(Remembers):
 
         The visible bias moves 2 Δ of the model's own where that is a mean of two.
         """
-        visible_offset, hidden_offset = self.offsets
-        weights, _, _ = contrast(sides, self.offsets, share, machine.weights)
-        visible = share @ sides[0] - machine.down * (weights @ hidden_offset)
-        hidden = share @ sides[1] - machine.up * (visible_offset @ weights)
+        seen, caused = self.offsets
+        carried = (machine.up * seen, machine.down * caused)
+        weights, visible, hidden = centred_slopes(
+            sides, self.offsets, share, machine.weights.dtype, carried=carried
+        )
         return [weights, visible if self.layer == 1 else 0.5 * visible, hidden]
 
     def __call__(self, model: Deep, batch: Batch) -> Info:
         """The gap, with the chains held fixed after k steps."""
         data = batch.x.flatten(1)
-        machine = self.doubled(model)
+        machine, seen = self.doubled(model), self.shown(model, data)
         with torch.autocast(data.device.type, enabled=False):
-            gap, slopes = self._phases(machine, self.shown(model, data))
+            gap, slopes = self._phases(machine, seen)
         pair = model.biases[self.layer - 1 : self.layer + 1]
         pairs = zip([model.weights[self.layer - 1], *pair], slopes, strict=True)
         return {"loss": with_gradient(gap, *pairs)}

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from genus.engine import Batch, Info, State, distributed
 from genus.engine.counts import check_count
+from genus.inference.products import lowered, product
 from genus.objectives.contrastive import Bipartite, Contrast
+from genus.objectives.resting import Resting
 from genus.objectives.sparsity import Sparsity
 
 __all__ = ["FastPersistentContrastiveDivergence"]
@@ -71,39 +73,40 @@ class FastPersistentContrastiveDivergence(Contrast):
 
     def _walk(self, model: Bipartite) -> Tensor:
         """The visible units after k Gibbs steps at θ + φ."""
-        weights = model.weights + self.fast_weights
-        visible_bias = model.visible_bias + self.fast_visible_bias
-        hidden_bias = model.hidden_bias + self.fast_hidden_bias
+        fast = Resting(
+            lowered(model.weights + self.fast_weights),
+            model.visible_bias + self.fast_visible_bias,
+            model.hidden_bias + self.fast_hidden_bias,
+        )
         visible = self.chains
         for _ in range(self.k):
-            statistic = model.visible_units.statistic(visible)
-            activation = torch.addmm(hidden_bias, statistic, weights).to(visible)
+            activation = fast.activation(model.visible_units.statistic(visible))
             hidden = model.hidden_units.draw(activation, inplace=True)
-            field = torch.addmm(visible_bias, hidden, weights.T).to(visible)
-            visible = model.visible_units.draw(field, inplace=True)
+            visible = model.visible_units.draw(fast.field(hidden), inplace=True)
         return visible
 
-    def _follow(self, visible: Tensor, hidden: Tensor, n: int) -> None:
+    def _follow(self, visible: Tensor, hidden: Tensor, n: int, dtype: torch.dtype) -> None:
         """φ takes the contrast of n data and the chains, and fades."""
-        data, chains, seen = visible[:n], visible[n:], hidden[:n]
-        weights = data.T @ seen / n - chains.T @ hidden[n:] / len(chains)
-        visible_bias = data.mean(0) - chains.mean(0)
-        hidden_bias = seen.mean(0) - hidden[n:].mean(0)
-        contrast = [weights.to(data), visible_bias, hidden_bias]
+        share = visible.new_full((len(visible),), -1.0 / (len(visible) - n))
+        share[:n] = 1.0 / n
+        weights = product(visible, hidden * share.unsqueeze(1), dtype)
+        contrast = [weights, torch.mv(visible.T, share), torch.mv(hidden.T, share)]
         distributed.average(contrast)
         for name, step in zip(FAST, contrast, strict=True):
             setattr(self, name, self.decay * getattr(self, name) + self.fast_rate * step)
 
     def __call__(self, model: Bipartite, batch: Batch) -> Info:
         """The gap, with the chains held fixed after k steps; ``fast_norm`` is that of φ's W."""
-        data = model.states(batch.x)
+        data, still = model.states(batch.x), Resting.of(model)
         with torch.no_grad():
             self.chains = self._walk(model)
             both = torch.cat([data, self.chains])
-            activation = model.activation(both)
             statistic = model.visible_units.statistic(both)
-            self._follow(statistic, model.hidden_units.mean(activation), len(data))
-        loss: Tensor = self.gap(model, both, len(data), activation)
+            activation = still.activation(statistic)
+            with torch.autocast(data.device.type, enabled=False):
+                means = model.hidden_units.mean(activation)
+                self._follow(statistic, means, len(data), still.weights.dtype)
+        loss: Tensor = self.gap(model, still, both, len(data), activation)
         return {"loss": loss, "fast_norm": self.fast_weights.norm()}
 
     def state_dict(self) -> State:

@@ -1,22 +1,11 @@
-"""Values whose gradient is known, and offsets of coordinates that follow the data."""
+"""Values whose gradient is known."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["SLIDE", "newest", "with_gradient"]
-
-SLIDE = 0.01
-
-
-def newest(num_seen: int) -> float:
-    """The newest batch's share in a mean over batches: plain over the first hundred, then slow.
-
-    Args:
-        num_seen: how many batches the mean is of, without this one.
-    """
-    return max(SLIDE, 1.0 / (num_seen + 1))
+__all__ = ["with_gradient"]
 
 
 def with_gradient(value: Tensor, *slopes: tuple[Tensor, Tensor]) -> Tensor:

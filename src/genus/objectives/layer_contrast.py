@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.objectives.given import newest, with_gradient
-from genus.objectives.resting import Resting, centred_slopes
+from genus.objectives.centred import centred_slopes, newest
+from genus.objectives.given import with_gradient
+from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Contrasted", "LayerContrast", "Layered"]
@@ -33,9 +34,6 @@ class Layered(Protocol):
     def activation(self, v: Tensor) -> Tensor:
         """The log odds of the hidden units given the visible side."""
 
-    def field(self, h: Tensor) -> Tensor:
-        """What the hidden units send to the visible side."""
-
     def draw_visible(self, field: Tensor) -> Tensor:
         """A draw of the visible side given what it is sent."""
 
@@ -46,7 +44,7 @@ class Layered(Protocol):
         """What the weights multiply on the way up."""
 
     def further_slopes(
-        self, v: Tensor, hidden: Tensor, share: Tensor
+        self, v: Tensor, hidden: Tensor, share: Tensor, offsets: Sequence[Tensor], slope: Tensor
     ) -> Sequence[tuple[Tensor, Tensor]]:
         """Parameters beside weights and biases, and Σ share ∂F(v) of each."""
 
@@ -129,11 +127,11 @@ class LayerContrast(Remembers):
             else:
                 activation = still.activation(model.multiplied(both))
                 self.chains = bernoulli(activation[len(data) :].sigmoid())
-            gap = self._gap(model, both, len(data), activation, still.weights)
+            gap = self._gap(model, both, len(data), activation, still.weights.dtype)
         return Contrasted(gap, visible)
 
     def _gap(
-        self, model: Layered, both: Tensor, num_data: int, activation: Tensor, multiplied: Tensor
+        self, model: Layered, both: Tensor, num_data: int, activation: Tensor, dtype: torch.dtype
     ) -> Tensor:
         """Mean F of the first rows less mean F of the others; slides the averages."""
         energy = model.free_energy_at(both, activation)
@@ -147,9 +145,10 @@ class LayerContrast(Remembers):
         share = torch.full_like(energy, -1.0 / (len(both) - num_data))
         share[:num_data] = 1.0 / num_data
         offsets = (self.visible_offset, self.hidden_offset)
-        found = centred_slopes(visible, hidden, -share, *offsets, multiplied)
+        found = centred_slopes((visible, hidden), offsets, -share, dtype)
         parameters = (model.weights, model.visible_bias, model.hidden_bias)
-        slopes = [*zip(parameters, found, strict=True), *model.further_slopes(both, hidden, share)]
+        further = model.further_slopes(both, hidden, share, offsets, found[0])
+        slopes = [*zip(parameters, found, strict=True), *further]
         with torch.enable_grad():
             return with_gradient(unless_runaway(share @ energy, self.log_states), *slopes)
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.objectives.given import SLIDE, with_gradient
+from genus.objectives.centred import newest
+from genus.objectives.given import with_gradient
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["PersistentGibbs"]
@@ -73,6 +74,7 @@ class PersistentGibbs(Remembers):
             )
         odds = model.bias.detach().sigmoid()
         self.offset = odds if self.centred else torch.zeros_like(odds)
+        self.num_seen = 0
         self.chains = distributed.take_rows(bernoulli(odds.expand(self.num_chains, -1)))
 
     @torch.no_grad()
@@ -85,7 +87,8 @@ class PersistentGibbs(Remembers):
         if self.centred:
             average = data.mean(0)
             distributed.average([average])
-            self.offset = self.offset.lerp(average, SLIDE)
+            self.num_seen += 1
+            self.offset = self.offset.lerp(average, newest(self.num_seen))
         products = _products(data - self.offset) - _products(self.chains - self.offset)
         first, second = model.pairs
         pairs = products[first, second]
@@ -99,13 +102,14 @@ class PersistentGibbs(Remembers):
         return {"loss": with_gradient(gap, (model.pair_weights, pairs), (model.bias, bias))}
 
     def state_dict(self) -> State:
-        """The chains and the offset."""
-        return {"chains": self.chains, "offset": self.offset}
+        """The chains, the offset and how many batches it has seen."""
+        return {"chains": self.chains, "offset": self.offset, "num_seen": self.num_seen}
 
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
         self.chains = state["chains"].to(self.chains)
         self.offset = state["offset"].to(self.offset)
+        self.num_seen = int(state["num_seen"])
 
 
 def _products(rows: Tensor) -> Tensor:

@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.inference.products import product
-from genus.objectives.given import newest, with_gradient
+from genus.objectives.centred import centred_slopes, newest
+from genus.objectives.given import with_gradient
 from genus.objectives.runaway import unless_runaway
 
-__all__ = ["Deep", "PersistentLayers", "contrast", "slid"]
+__all__ = ["Deep", "PersistentLayers", "slid"]
 
 
 class Joints(Protocol):
@@ -149,7 +148,7 @@ class PersistentLayers(Remembers):
             share = torch.full_like(layers[0][:, 0], 1.0 / len(walked[0]))
             share[: len(data)] = -1.0 / len(data)
             gap = unless_runaway(gap, math.log(2.0) * sum(len(bias) for bias in model.biases))
-            return gap, contrast(layers, self.offsets, share, machine.weights[0])
+            return gap, centred_slopes(layers, self.offsets, share, machine.weights[0].dtype)
 
     def __call__(self, model: Deep, batch: Batch) -> Info:
         """The gap, with the chains held fixed after k steps."""
@@ -173,28 +172,3 @@ def slid(offsets: Sequence[Tensor], averages: Sequence[Tensor], num_seen: int) -
     """Offsets that follow the averages of batches."""
     share = newest(num_seen)
     return [old.lerp(new, share) for old, new in zip(offsets, averages, strict=True)]
-
-
-def contrast(
-    layers: Sequence[Float[Tensor, "rows units"]],
-    offsets: Sequence[Tensor],
-    share: Float[Tensor, " rows"],
-    like: Tensor,
-) -> list[Tensor]:
-    """Σ share · ∂(−E) in centred coordinates, carried back: of every W, then of every b.
-
-    Args:
-        layers: from the bottom up.
-        offsets: of each.
-        share: of every row; the sum of them is 0, as data and chains weigh alike.
-        like: in whose precision the products run.
-    """
-    centred = [layer - offset for layer, offset in zip(layers, offsets, strict=True)]
-    weighed = [layer * share.unsqueeze(1) for layer in centred]
-    weights, pulls = [], [share.clone() for _ in layers]
-    for layer in range(1, len(layers)):
-        weights.append(product(centred[layer - 1], weighed[layer], like))
-        pulls[layer - 1] -= torch.mv(weighed[layer], offsets[layer])
-        pulls[layer] -= share * torch.mv(centred[layer - 1], offsets[layer - 1])
-    biases = [torch.mv(layer.T, pull) for layer, pull in zip(centred, pulls, strict=True)]
-    return [*weights, *biases]

@@ -8,17 +8,25 @@ from torch import Tensor
 from genus.engine import Batch, Info, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.tempering import Ladder, temper
+from genus.objectives.centred import SLIDE
 from genus.objectives.contrastive import Bipartite, Contrast
-from genus.objectives.given import SLIDE
+from genus.objectives.resting import Resting
 from genus.objectives.sparsity import Sparsity
 
 __all__ = ["TemperedContrastiveDivergence"]
 
 
+class Path(Ladder, Protocol):
+    """A path whose products can run in less precision."""
+
+    def lowered(self) -> Ladder:
+        """The same, its weights in the precision that products have now."""
+
+
 class Temperable(Bipartite, Protocol):
     """An RBM that knows the path of densities from independent units to itself."""
 
-    def _tempered(self) -> Ladder:
+    def _tempered(self) -> "Path":
         """The path."""
 
 
@@ -72,13 +80,14 @@ class TemperedContrastiveDivergence(Contrast):
     def __call__(self, model: Temperable, batch: Batch) -> Info:
         """The gap, with the chains held fixed after k steps."""
         data = model.states(batch.x)
-        with torch.no_grad():
-            self.chains, rates = temper(model._tempered(), self.chains, self.betas, self.k)
+        still, path = Resting.of(model), model._tempered().lowered()
+        with torch.no_grad(), torch.autocast(data.device.type, enabled=False):
+            self.chains, rates = temper(path, self.chains, self.betas, self.k)
             slowly = self.swap_rates.lerp(rates.to(self.swap_rates), SLIDE)
             self.swap_rates = torch.where(slowly.isnan(), rates.to(slowly), slowly)
             both = torch.cat([data, self.chains[:, -1]])
-            activation = model.activation(both)
-        loss: Tensor = self.gap(model, both, len(data), activation)
+            activation = still.activation(model.visible_units.statistic(both))
+        loss: Tensor = self.gap(model, still, both, len(data), activation)
         return {"loss": loss, "swap_rate": rates.mean(), "least_swap_rate": rates.min()}
 
     def state_dict(self) -> State:

@@ -12,7 +12,7 @@ from genus.engine.algorithm import Objective
 from genus.engine.callbacks import Monitor
 from genus.recipes.chains import Chains, chains_of
 from genus.recipes.learner import learner
-from genus.spaces import Binary, Real
+from genus.spaces import Binary, Pixels, Real
 
 __all__ = [
     "ChainMonitor",
@@ -52,7 +52,7 @@ class FreeEnergyMonitor(Monitor):
 
 
 class HiddenMonitor(Monitor):
-    """What the hidden units do on some training data.
+    """What the hidden units do on some training data, and what they keep of them.
 
     Args:
         x: the data, shape ``(n, *space.shape)``.
@@ -70,13 +70,13 @@ class HiddenMonitor(Monitor):
 
         ``hidden_never_on`` counts units with p(hⱼ = 1 | x) < 0.01 for every datum,
         ``hidden_always_on`` those with p(hⱼ = 1 | x) > 0.99 for every datum.
-        ``reconstruction`` is the mean squared error per entry of E[x | h] at h = E[h | x], for
-        binary and real data.
+        ``reconstruction`` is the mean squared error per entry of E[x | h] at h = E[h | x], where
+        data are numbers and not categories.
         """
         with answering(run.model) as model:
             code = model.encode(self.x)
             found = activity(code.flatten(1))
-            if isinstance(model.space, Binary | Real):
+            if isinstance(model.space, Binary | Pixels | Real):
                 found["reconstruction"] = (model.decode(code) - self.x).square().mean()
             return found
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from genus.distributions.odds import described
-from genus.models.boltzmann.units import Drawn, Units
+from genus.models.boltzmann.units import Units
 
 __all__ = ["Gaussian"]
 
@@ -100,11 +100,11 @@ class Gaussian(Units):
         """f."""
         return field
 
-    def drawn(self, field: Tensor, *, inplace: bool = False) -> Drawn:
+    def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """f + σ ε."""
         mean = field.detach()
         noise = torch.randn_like(mean)
-        return Drawn(mean + noise * self.precision(mean).detach().rsqrt(), mean)
+        return mean + noise * self.precision(mean).detach().rsqrt()
 
     def variance_of(self, weights: Tensor, field: Tensor) -> Tensor:
         """Σⱼ wⱼ² σⱼ²."""
@@ -129,7 +129,7 @@ class Gaussian(Units):
         base, now = self._base_precision(bias), self.precision(bias)
         total = torch.lerp(base, now, beta)
         mean = torch.lerp(base_bias * base, bias * now, beta) / total
-        sent = (other @ weights.T).to(weights.dtype)
+        sent = torch.mm(other.to(weights.dtype), weights.T).to(bias.dtype)
         noise = torch.randn_like(sent) * total.rsqrt()
         return (mean + sent * (beta * now / total) + noise).detach()
 

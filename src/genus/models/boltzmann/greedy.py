@@ -22,7 +22,7 @@ from genus.engine import (
     distributed,
 )
 from genus.models.boltzmann.belief_stack import BeliefStack
-from genus.objectives.given import SLIDE
+from genus.objectives.centred import SLIDE
 from genus.objectives.layer_contrast import LayerContrast
 from genus.objectives.up_down import UpDown
 

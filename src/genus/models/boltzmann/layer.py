@@ -112,9 +112,17 @@ class Layer(nn.Module, ABC):
         return v if self.num_labels else self.sent(v)
 
     def further_slopes(
-        self, v: Tensor, hidden: Tensor, share: Tensor
+        self, v: Tensor, hidden: Tensor, share: Tensor, offsets: Sequence[Tensor], slope: Tensor
     ) -> Sequence[tuple[Tensor, Tensor]]:
-        """Parameters beside weights and biases, and Σ share ∂F(v) of each."""
+        """Parameters beside weights and biases, and Σ share ∂F(v) of each.
+
+        Args:
+            v: the visible side.
+            hidden: means of h given it.
+            share: of each row; their sum is 0.
+            offsets: μ of what the weights multiply, and λ of h.
+            slope: −Σ share (sent − μ)(h − λ)ᵀ, which is known already.
+        """
         return ()
 
     def field(self, h: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch visible"]:
@@ -252,11 +260,15 @@ class GaussianLayer(Layer):
         return u / self.deviation
 
     def further_slopes(
-        self, v: Tensor, hidden: Tensor, share: Tensor
+        self, v: Tensor, hidden: Tensor, share: Tensor, offsets: Sequence[Tensor], slope: Tensor
     ) -> Sequence[tuple[Tensor, Tensor]]:
-        """Of log σ: ∂F = ũ (b + W h − ũ)."""
-        scaled = self.sent(v)
-        return ((self.log_deviation, share @ (scaled * (self.field(hidden) - scaled))),)
+        """Of log σ: ∂F = ũ (b + W h − ũ); ⟨ũᵢ (W h)ᵢ⟩ follows from the slope of W."""
+        scaled, weights = self.sent(v), self.weights.detach()
+        seen, caused = torch.mv(scaled.T, share), torch.mv(hidden.T, share)
+        joint = seen * torch.mv(weights, offsets[1]) + offsets[0] * torch.mv(weights, caused)
+        joint = joint - (weights * slope).sum(1)
+        own = torch.mv((scaled * (self.unit_bias.detach() - scaled)).T, share)
+        return ((self.log_deviation, own + joint),)
 
     def draw_units(self, field: Tensor) -> Tensor:
         """The mean and noise of deviation σ; carries no gradient."""

@@ -88,7 +88,7 @@ class Layered:
         """E of all units; for means of independent units, its mean."""
         total = -(self.biases[0] * units[0]).sum(1)
         for layer in range(1, len(units)):
-            sent = torch.addmm(self.biases[layer], units[layer - 1], self.weights[layer - 1])
+            sent = plus_product(self.biases[layer], units[layer - 1], self.weights[layer - 1])
             total = total - (sent.to(total.dtype) * units[layer]).sum(1)
         return total
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genus.distributions.odds import described
-from genus.models.boltzmann.units import Discrete, Drawn
+from genus.models.boltzmann.units import Discrete
 
 __all__ = ["Potts"]
 
@@ -62,12 +62,11 @@ class Potts(Discrete):
         """The probability of each value."""
         return self._grouped(field).softmax(-1).flatten(-2)
 
-    def drawn(self, field: Tensor, *, inplace: bool = False) -> Drawn:
+    def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """The value whose exponential clock of rate p_k rings first."""
         chance = self._grouped(field.detach()).softmax(-1)
         first = (chance / torch.empty_like(chance).exponential_()).argmax(-1, keepdim=True)
-        value = torch.zeros_like(chance).scatter_(-1, first, 1.0)
-        return Drawn(value.flatten(-2), chance.flatten(-2))
+        return torch.zeros_like(chance).scatter_(-1, first, 1.0).flatten(-2)
 
     def variance_of(self, weights: Tensor, field: Tensor) -> Tensor:
         """Over the units: Σ_k p_k w_k² − (Σ_k p_k w_k)²."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genus.distributions.odds import described
 from genus.inference.gibbs import bernoulli
-from genus.models.boltzmann.units import Discrete, Drawn, softplus
+from genus.models.boltzmann.units import Discrete, softplus
 
 __all__ = ["Rectified"]
 
@@ -75,10 +75,9 @@ class Rectified(Discrete):
         """Σᵢ σ(f − i + ½)."""
         return self._copies(field).sigmoid_().sum(-1)
 
-    def drawn(self, field: Tensor, *, inplace: bool = False) -> Drawn:
+    def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """The sum of the drawn copies."""
-        chance = self._copies(field.detach()).sigmoid_()
-        return Drawn(bernoulli(chance).sum(-1), chance.sum(-1))
+        return bernoulli(self._copies(field.detach()).sigmoid_()).sum(-1)
 
     def variance_of(self, weights: Tensor, field: Tensor) -> Tensor:
         """Σⱼ wⱼ² Σᵢ σ(fⱼ − i + ½) σ(i − ½ − fⱼ)."""

@@ -1,12 +1,13 @@
 """The path from independent visible units to a restricted Boltzmann machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from genus.inference.annealing import Annealed
+from genus.inference.products import lowered, plus_product
 from genus.models.boltzmann.units import Bernoulli, Units, softplus
 
 __all__ = ["BINARY", "State", "Tempered", "softplus"]
@@ -53,15 +54,20 @@ class Tempered:
         hidden = self.hidden_units.log_partition(torch.zeros_like(self.hidden_bias.double()))
         return hidden.sum() + self.visible_units.log_base_partition(self.base_bias).sum()
 
+    def lowered(self) -> "Tempered":
+        """The same, its weights in the precision that products have now."""
+        return replace(self, weights=lowered(self.weights))
+
     def at(self, visible: Tensor) -> State:
         """The state of these visible units."""
         statistic = self.visible_units.statistic(visible)
-        product = torch.addmm(self.hidden_bias, statistic, self.weights)
-        return State(visible, product.to(self.weights.dtype))
+        sent = plus_product(self.hidden_bias, statistic, self.weights)
+        return State(visible, sent.to(self.hidden_bias.dtype))
 
     def start(self, num_chains: int) -> State:
         """Draws from the base-rate model."""
-        return self.at(self._visible_at(0.0, self.weights.new_zeros(num_chains, self._num_hidden)))
+        none = self.hidden_bias.new_zeros(num_chains, self._num_hidden)
+        return self.at(self._visible_at(0.0, none))
 
     @property
     def _num_hidden(self) -> int:

@@ -1,7 +1,7 @@
 """Kinds of units: one side of a bipartite machine, given what the other side sends."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -10,20 +10,14 @@ from torch.nn import functional as F
 
 from genus.distributions.odds import log_odds, mean_rate
 from genus.inference.gibbs import bernoulli
+from genus.inference.products import plus_product
 
-__all__ = ["Bernoulli", "Discrete", "Drawn", "Units", "softplus"]
+__all__ = ["Bernoulli", "Discrete", "Units", "softplus"]
 
 
 def softplus(x: Tensor) -> Tensor:
     """Log(1 + eˣ), linear from 30 on, where the difference is below 10⁻¹³."""
     return F.softplus(x, threshold=30.0)
-
-
-class Drawn(NamedTuple):
-    """Units drawn given their field, and their mean given the same."""
-
-    value: Tensor
-    mean: Tensor
 
 
 class Units(nn.Module, ABC):
@@ -84,13 +78,8 @@ class Units(nn.Module, ABC):
         """E[x | f]."""
 
     @abstractmethod
-    def drawn(self, field: Tensor, *, inplace: bool = False) -> Drawn:
-        """Draws from p(x | f) and the mean; ``inplace`` may overwrite the field."""
-
-    @final
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """Draws from p(x | f); ``inplace`` may overwrite the field."""
-        return self.drawn(field, inplace=inplace).value
 
     @abstractmethod
     def variance_of(self, weights: Tensor, field: Tensor) -> Float[Tensor, "batch row"]:
@@ -150,8 +139,8 @@ class Discrete(Units):
     ) -> Tensor:
         """Draws at the field (1 − β) b₀ + β (b + W y)."""
         mixed = torch.lerp(base_bias, bias, beta)
-        field = torch.addmm(mixed, other, weights.T, alpha=beta)
-        return self.draw(field.to(weights.dtype), inplace=True)
+        field = plus_product(mixed, other, weights.T, beta)
+        return self.draw(field.to(bias.dtype), inplace=True)
 
 
 @final
@@ -188,10 +177,9 @@ class Bernoulli(Discrete):
         """σ(f)."""
         return field.sigmoid()
 
-    def drawn(self, field: Tensor, *, inplace: bool = False) -> Drawn:
+    def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """1 with probability σ(f)."""
-        mean = field.sigmoid_() if inplace else field.sigmoid()
-        return Drawn(bernoulli(mean), mean)
+        return bernoulli(field.sigmoid_() if inplace else field.sigmoid())
 
     def variance_of(self, weights: Tensor, field: Tensor) -> Tensor:
         """Σⱼ wⱼ² σ(fⱼ) σ(−fⱼ)."""
