@@ -1,5 +1,6 @@
 """What the commands do, print and write; every reading command as JSON."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,9 +10,14 @@ import torch
 from PIL import Image
 
 import genus
+from genus import recipes
+from genus.cli import reproduce
 from genus.cli.complete import MASKS, observed_under
 from genus.cli.main import _repeat_flag, main
+from genus.engine import Budget
 from genus.engine.checkpoint import read_tensors
+from genus.recipes import registry
+from genus.recipes.recipe import Full
 from genus.spaces import Binary, Real
 
 
@@ -400,6 +406,19 @@ def test_reproduce_trains_evaluates_and_records(capfd):
     record = run_json(capfd, *arguments)
     assert record["recipe"] == recipe
     assert read(f"results/{recipe}.json") == record
+
+
+def test_reproduce_takes_the_full_budget_and_what_goes_with_it(capfd, monkeypatch):
+    full = Full(Budget(steps=7), {"num_hidden": "17", "k": "2"}, effort=5, temperatures=40)
+    entry = dataclasses.replace(recipes.find("rbm-500"), data="digits", full=full)
+    monkeypatch.setitem(registry.ENTRIES, "rbm-500", entry)
+    monkeypatch.setattr(reproduce, "QUICK_PARTS", ("likelihood",))
+    record = run_json(capfd, "reproduce", "rbm-500", "--set", "k=1", "-n", "9", "--out", "r")
+    assert "effort 5, 40 temperatures" in record["metrics"]["log_likelihood"]["note"]
+    described = read("r/config.json")
+    assert described["settings"] == {"num_hidden": 17, "k": 1}
+    assert described["budget"]["steps"] == 7
+    assert record["command"] == "genus reproduce rbm-500 --seed 0 --set k=1 --num 9 --out r"
 
 
 def test_check_runs_the_contract(capfd, folder):

@@ -16,6 +16,7 @@ from genus.engine.loop import resolve_device
 from genus.evaluation import Effort
 from genus.evaluation.evaluate import QUICK_PARTS
 from genus.recipes.budgets import parse_budget
+from genus.recipes.recipe import Full
 from genus.recipes.results import write_results
 from genus.recipes.runs import open_run
 
@@ -39,7 +40,8 @@ def command(
 ) -> None:
     """Trains a recipe on its own data at its full budget, evaluates it and records the figures.
 
-    Called again it goes on with a run that was stopped.
+    The full budget, and settings that go with it, are those behind the printed figure where the
+    recipe has one. Called again it goes on with a run that was stopped.
 
     Args:
         recipe: name of a recipe.
@@ -52,15 +54,20 @@ def command(
         results: folder for RECIPE.json.
         json: print the record as JSON.
     """
-    limit = None if budget is None else parse_budget(budget)
-    built = prepare(recipe, None, None, settings, seed)
+    full = recipes.find(recipe).full
+    limit = None if full is None else full.budget
+    limit = limit if budget is None else parse_budget(budget)
+    built = prepare(recipe, None, None, completed(settings, full), seed)
     if limit is not None:
         built = dataclasses.replace(built, budget=limit)
     folder = default_folder(recipe, None) if out is None else Path(out)
     recipes.train(built, folder, resume=True, device=device, console=progress_console())
     opened = open_run(folder, device=str(resolve_device(device)))
+    if full is not None and full.temperatures is not None:
+        opened = opened.annealed(full.temperatures)
     spend = Effort(
         likelihood_examples=n,
+        likelihood_effort=None if full is None else full.effort,
         likelihood_seconds=3600.0,
         samples=10_000,
         sample_seconds=600.0,
@@ -80,3 +87,11 @@ def command(
         print_json(record)
     else:
         say(f"{path}")
+
+
+def completed(settings: tuple[str, ...], full: Full | None) -> tuple[str, ...]:
+    """The settings that were given, and those of the full run for which none was."""
+    if full is None:
+        return settings
+    given = {pair.partition("=")[0].strip().replace("-", "_") for pair in settings}
+    return (*(f"{k}={v}" for k, v in full.settings.items() if k not in given), *settings)

@@ -14,7 +14,7 @@ from genus.objectives.persistent import PersistentGibbs
 from genus.objectives.sparsity import Sparsity
 from genus.objectives.tempering import TemperedContrastiveDivergence
 from genus.recipes.boltzmann_pictures import experiments, usual
-from genus.recipes.recipe import Entry, Published, Recipe
+from genus.recipes.recipe import Entry, Full, Published, Recipe
 from genus.recipes.suits import need_binary
 
 __all__ = ["ENTRIES", "machine", "rbm", "twos"]
@@ -162,6 +162,7 @@ ENTRIES = (
             )
         },
         model="RBM",
+        full=Full(Budget(epochs=580), {"learning_rate": "0.1"}, effort=500, temperatures=14_500),
     ),
     Entry(
         "rbm-twos",

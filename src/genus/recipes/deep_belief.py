@@ -7,7 +7,7 @@ from genus.data import Dataset
 from genus.engine import Budget
 from genus.models.boltzmann import DeepBeliefNetwork
 from genus.recipes.deep_pictures import deep
-from genus.recipes.recipe import Entry, Published, Recipe
+from genus.recipes.recipe import Entry, Full, Published, Recipe
 from genus.recipes.suits import need_labels, need_real
 from genus.spaces import Binary, Categorical, Real
 
@@ -135,5 +135,6 @@ ENTRIES = (
             )
         },
         model="DeepBeliefNetwork",
+        full=Full(Budget(epochs=600), temperatures=14_500),
     ),
 )

@@ -5,7 +5,7 @@ from genus.engine import Algorithm, Budget, Descend, Optimiser
 from genus.models.boltzmann import DeepBoltzmannMachine
 from genus.objectives.persistent_layers import PersistentLayers
 from genus.recipes.deep_pictures import deep
-from genus.recipes.recipe import Entry, Published, Recipe
+from genus.recipes.recipe import Entry, Full, Published, Recipe
 from genus.recipes.suits import need_binary
 
 __all__ = ["ENTRIES", "deep_boltzmann"]
@@ -75,5 +75,6 @@ ENTRIES = (
             ),
         },
         model="DeepBoltzmannMachine",
+        full=Full(Budget(epochs=500), temperatures=14_500),
     ),
 )

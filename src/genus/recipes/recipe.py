@@ -11,7 +11,7 @@ from genus.data.dataset import View
 from genus.engine import Algorithm, Budget
 from genus.model import Model
 
-__all__ = ["Entry", "Published", "Recipe"]
+__all__ = ["Entry", "Full", "Published", "Recipe"]
 
 Sign = Literal["=", ">=", "<=", "~"]
 
@@ -66,6 +66,23 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Full:
+    """How a recipe is trained and judged for the figure that stands beside a published one.
+
+    Attributes:
+        budget: in place of the recipe's own.
+        settings: in place of its defaults, as they are typed.
+        effort: behind a bound or an estimate; the model's own by default.
+        temperatures: of annealing; the model's own by default.
+    """
+
+    budget: Budget
+    settings: Mapping[str, str] = field(default_factory=dict)
+    effort: int | None = None
+    temperatures: int | None = None
+
+
+@dataclass(frozen=True)
 class Entry:
     """A line of the recipe book.
 
@@ -80,6 +97,7 @@ class Entry:
         published: figures to compare with, by metric.
         model: name of the model class.
         loading: options with which its own data are loaded, such as ``resize``.
+        full: how ``genus reproduce`` trains and judges it, where that is more than by default.
     """
 
     name: str
@@ -92,3 +110,4 @@ class Entry:
     published: Mapping[str, Published] = field(default_factory=dict)
     model: str = ""
     loading: Mapping[str, Any] = field(default_factory=dict)
+    full: Full | None = None

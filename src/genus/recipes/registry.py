@@ -55,7 +55,9 @@ def find(name: str) -> Entry:
             f"(recipes: {', '.join(ENTRIES)})"
         )
     entry = ENTRIES[plain]
-    return replace(entry, name=name, data=other, published={}, loading={}) if at else entry
+    return (
+        replace(entry, name=name, data=other, published={}, loading={}, full=None) if at else entry
+    )
 
 
 def data_for(
