@@ -1,5 +1,7 @@
 """Deep belief networks."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,8 +35,10 @@ def labelled(
     chosen = _binary_or_real(need_labels(data, "dbn-500-500-2000"), "dbn-500-500-2000")
     space = chosen.train.condition
     assert isinstance(space, Categorical)
-    model = _begun(chosen, hidden, space)
-    algorithm = model.algorithm(
+    return _recipe(
+        "dbn-500-500-2000",
+        chosen,
+        _begun(chosen, hidden, space),
         learning_rate=learning_rate,
         momentum=momentum,
         weight_decay=weight_decay,
@@ -43,10 +47,6 @@ def labelled(
         up_down=up_down,
         up_down_rate=up_down_rate,
         batch_size=batch_size,
-    )
-    pictures = deep(model, algorithm, chosen)
-    return Recipe(
-        "dbn-500-500-2000", model, chosen, algorithm, Budget(epochs=100), pictures=pictures
     )
 
 
@@ -65,8 +65,10 @@ def unlabelled(
 ) -> Recipe:
     """Greedy layers without labels: a density of the data alone."""
     chosen = _binary_or_real(data, "dbn-500-2000")
-    model = _begun(chosen, hidden, None)
-    algorithm = model.algorithm(
+    return _recipe(
+        "dbn-500-2000",
+        chosen,
+        _begun(chosen, hidden, None),
         learning_rate=learning_rate,
         momentum=momentum,
         weight_decay=weight_decay,
@@ -76,8 +78,13 @@ def unlabelled(
         up_down_rate=up_down_rate,
         batch_size=batch_size,
     )
-    pictures = deep(model, algorithm, chosen)
-    return Recipe("dbn-500-2000", model, chosen, algorithm, Budget(epochs=100), pictures=pictures)
+
+
+def _recipe(name: str, data: Dataset, model: DeepBeliefNetwork, **learning: Any) -> Recipe:
+    """The recipe of a network that has begun, with these arguments of its algorithm."""
+    algorithm = model.algorithm(**learning)
+    pictures = deep(model, algorithm, data)
+    return Recipe(name, model, data, algorithm, Budget(epochs=100), pictures=pictures)
 
 
 def _binary_or_real(data: Dataset, recipe: str) -> Dataset:
