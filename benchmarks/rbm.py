@@ -258,18 +258,19 @@ class Contestant:
         Raises:
             RuntimeError: where the process died.
         """
-        self.pipe.send((what, epochs))
-        return float(self._heard())
+        return float(self._heard((what, epochs)))
 
     def stop(self) -> None:
         """Ends the process."""
         self.pipe.send(None)
         self.process.join()
 
-    def _heard(self) -> Any:
+    def _heard(self, asked: object = None) -> Any:
         try:
+            if asked is not None:
+                self.pipe.send(asked)
             return self.pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             raise RuntimeError(f"the process of {self.name} died; see above") from None
 
 

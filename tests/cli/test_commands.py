@@ -409,7 +409,8 @@ def test_reproduce_trains_evaluates_and_records(capfd):
 
 
 def test_reproduce_takes_the_full_budget_and_what_goes_with_it(capfd, monkeypatch):
-    full = Full(Budget(steps=7), {"num_hidden": "17", "k": "2"}, effort=5, temperatures=40)
+    settings = {"num_hidden": "17", "k": "2"}
+    full = Full(Budget(steps=7), settings, effort=5, temperatures=40, precision="bf16")
     entry = dataclasses.replace(recipes.find("rbm-500"), data="digits", full=full)
     monkeypatch.setitem(registry.ENTRIES, "rbm-500", entry)
     monkeypatch.setattr(reproduce, "QUICK_PARTS", ("likelihood",))
@@ -418,7 +419,14 @@ def test_reproduce_takes_the_full_budget_and_what_goes_with_it(capfd, monkeypatc
     described = read("r/config.json")
     assert described["settings"] == {"num_hidden": 17, "k": 1}
     assert described["budget"]["steps"] == 7
+    assert described["precision"] == "bf16"
     assert record["command"] == "genus reproduce rbm-500 --seed 0 --set k=1 --num 9 --out r"
+    asked = ("--budget", "3steps", "--set", "num-hidden=18", "--precision", "float32", "--out", "s")
+    run(capfd, "reproduce", "rbm-500", "-n", "5", *asked)
+    described = read("s/config.json")
+    assert described["settings"] == {"num_hidden": 18, "k": 2}
+    assert (described["budget"]["steps"], described["precision"]) == (3, "float32")
+    assert recipes.find("rbm-500@digits").full is None
 
 
 def test_check_runs_the_contract(capfd, folder):

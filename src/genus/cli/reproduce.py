@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -29,6 +29,10 @@ def command(
     recipe: RecipeName,
     settings: Settings = (),
     budget: BudgetText = None,
+    precision: Annotated[
+        Literal["float32", "bf16"] | None,
+        tyro.conf.arg(help="That of the printed figure by default.", help_behavior_hint=""),
+    ] = None,
     n: Annotated[
         int, tyro.conf.arg(name="num", aliases=("-n",), help="Test examples; all by default.")
     ] = ALL,
@@ -40,13 +44,14 @@ def command(
 ) -> None:
     """Trains a recipe on its own data at its full budget, evaluates it and records the figures.
 
-    The full budget, and settings that go with it, are those behind the printed figure where the
-    recipe has one. Called again it goes on with a run that was stopped.
+    The full budget, and the settings, precision and effort that go with it, are those behind the
+    printed figure where the recipe has one. Called again it goes on with a run that was stopped.
 
     Args:
         recipe: name of a recipe.
         settings: of the recipe.
-        budget: another one than the recipe's.
+        budget: another one than the full one.
+        precision: of matrix products.
         n: test examples for the likelihood.
         seed: of everything random.
         device: where to train.
@@ -61,7 +66,9 @@ def command(
     if limit is not None:
         built = dataclasses.replace(built, budget=limit)
     folder = default_folder(recipe, None) if out is None else Path(out)
-    recipes.train(built, folder, resume=True, device=device, console=progress_console())
+    chosen = precision or (full or Full(built.budget)).precision
+    console = progress_console()
+    recipes.train(built, folder, resume=True, device=device, precision=chosen, console=console)
     opened = open_run(folder, device=str(resolve_device(device)))
     if full is not None and full.temperatures is not None:
         opened = opened.annealed(full.temperatures)
@@ -77,7 +84,7 @@ def command(
     command = ["genus", "reproduce", recipe, "--seed", str(seed)]
     for setting in settings:
         command += ["--set", setting]
-    given = {"budget": budget, "num": None if n == ALL else n, "out": out}
+    given = {"budget": budget, "precision": precision, "num": None if n == ALL else n, "out": out}
     given["device"] = None if device == "auto" else device
     for key, value in given.items():
         command += [] if value is None else [f"--{key}", str(value)]

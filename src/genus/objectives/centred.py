@@ -18,7 +18,8 @@ def newest(num_seen: int) -> float:
     """The newest batch's share in an offset: a plain mean of the first hundred, then slow.
 
     Args:
-        num_seen: how many batches the mean is of, without this one.
+        num_seen: how many batches the mean is of, without this one; where it begins at what the
+            biases alone would make of the units, that counts as one.
     """
     return max(SLIDE, 1.0 / (num_seen + 1))
 

@@ -26,7 +26,7 @@ class Path(Ladder, Protocol):
 class Temperable(Bipartite, Protocol):
     """An RBM that knows the path of densities from independent units to itself."""
 
-    def _tempered(self) -> "Path":
+    def _tempered(self) -> Path:
         """The path."""
 
 

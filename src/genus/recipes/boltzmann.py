@@ -162,7 +162,13 @@ ENTRIES = (
             )
         },
         model="RBM",
-        full=Full(Budget(epochs=580), {"learning_rate": "0.1"}, effort=500, temperatures=14_500),
+        full=Full(
+            Budget(epochs=580),
+            {"learning_rate": "0.1"},
+            effort=500,
+            temperatures=14_500,
+            precision="bf16",
+        ),
     ),
     Entry(
         "rbm-twos",

@@ -142,6 +142,6 @@ ENTRIES = (
             )
         },
         model="DeepBeliefNetwork",
-        full=Full(Budget(epochs=600), temperatures=14_500),
+        full=Full(Budget(epochs=535), effort=1, temperatures=14_500, precision="bf16"),
     ),
 )

@@ -75,6 +75,6 @@ ENTRIES = (
             ),
         },
         model="DeepBoltzmannMachine",
-        full=Full(Budget(epochs=500), temperatures=14_500),
+        full=Full(Budget(epochs=135), effort=1, temperatures=14_500, precision="bf16"),
     ),
 )

@@ -9,6 +9,7 @@ from torch import Tensor
 from genus.data import Dataset
 from genus.data.dataset import View
 from genus.engine import Algorithm, Budget
+from genus.engine.loop import Precision
 from genus.model import Model
 
 __all__ = ["Entry", "Full", "Published", "Recipe"]
@@ -74,12 +75,14 @@ class Full:
         settings: in place of its defaults, as they are typed.
         effort: behind a bound or an estimate; the model's own by default.
         temperatures: of annealing; the model's own by default.
+        precision: of matrix products while it learns.
     """
 
     budget: Budget
     settings: Mapping[str, str] = field(default_factory=dict)
     effort: int | None = None
     temperatures: int | None = None
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)

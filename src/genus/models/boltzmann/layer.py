@@ -262,7 +262,7 @@ class GaussianLayer(Layer):
     def further_slopes(
         self, v: Tensor, hidden: Tensor, share: Tensor, offsets: Sequence[Tensor], slope: Tensor
     ) -> Sequence[tuple[Tensor, Tensor]]:
-        """Of log σ: ∂F = ũ (b + W h − ũ); ⟨ũᵢ (W h)ᵢ⟩ follows from the slope of W."""
+        """Of log σ: ∂F = ũ (b + W h − ũ), where ⟨ũᵢ (W h)ᵢ⟩ is as exact as the slope of W."""
         scaled, weights = self.sent(v), self.weights.detach()
         seen, caused = torch.mv(scaled.T, share), torch.mv(hidden.T, share)
         joint = seen * torch.mv(weights, offsets[1]) + offsets[0] * torch.mv(weights, caused)

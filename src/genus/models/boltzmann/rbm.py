@@ -334,8 +334,10 @@ class RBM(Energy, Bracketed, Encodes, Predicts):
         with seeded(seed, self.example.device):
             state = None
             if reverse:
-                draws = self._sample(chains, None) if start is None else start
-                draws = self.space.check(draws, "start", like=self.example)
+                if start is None:
+                    draws = self._sample(chains, None)
+                else:
+                    draws = self.space.check(start, "start", like=self.example)
                 if num_chains is not None and len(draws) != chains:
                     raise ValueError(f"start has {len(draws)} rows for {chains} chains; one each")
                 state = path.at(self.states(draws))
