@@ -12,9 +12,7 @@ with 1,000 chains. scikit-learn is needed; learnergy and rbms take part where th
 
 import argparse
 import contextlib
-import io
 import json
-import logging
 import multiprocessing
 import os
 import platform
@@ -24,25 +22,18 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
+from rbm_entries import CPU_ONLY, ENTRIES, HIDDEN, PRODUCTS, VISIBLE, Parameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import genus
-from genus.engine import Budget, Descend, Optimiser, Tensors, run
-from genus.engine.algorithm import Objective
 from genus.inference.annealing import annealed_importance, inverse_temperatures
 from genus.models import RBM
-from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 
-PRODUCTS = "five products"
-VISIBLE, HIDDEN, BATCH, RATE = 784, 500, 100, 0.1
 CHAINS, TEMPERATURES = 1000, 14_500
-Parameters = tuple[Tensor, Tensor, Tensor]
-"""W (visible, hidden), b, c."""
 
 
 def seconds(function: Callable[[], object], device: str) -> float:
@@ -71,162 +62,6 @@ def pseudo_likelihood(parameters: Parameters, x: Tensor) -> float:
         there = F.softplus(activation + change[:, None] * weights[i]).sum(1)
         total += F.logsigmoid(here - there - change * visible_bias[i])
     return float(total.mean())
-
-
-class Genus:
-    """This package: the engine, with its log of losses and centred gradients."""
-
-    def __init__(self, chains: str, precision: Literal["float32", "bf16"], device: str) -> None:
-        self.chains, self.precision, self.device = chains, precision, device
-
-    def train(self, x: Tensor, epochs: int) -> Parameters:
-        torch.manual_seed(0)
-        model = RBM(genus.Binary((VISIBLE,)), HIDDEN)
-        model.set_visible_bias(x.mean(0))
-        objective: Objective = ContrastiveDivergence(1)
-        if self.chains == "PCD":
-            objective = PersistentContrastiveDivergence(1, BATCH)
-        algorithm = Descend(objective, Optimiser("sgd", RATE, (0.0, 0.0)), batch_size=BATCH)
-        run(
-            model,
-            Tensors(x, model.space),
-            algorithm,
-            budget=Budget(epochs=epochs),
-            device=self.device,
-            precision=self.precision,
-        )
-        return model.weights, model.visible_bias, model.hidden_bias
-
-
-class PlainTorch:
-    """What one writes by hand: probabilities, ``torch.bernoulli``, two outer products."""
-
-    def __init__(self, chains: str, device: str) -> None:
-        self.chains, self.device = chains, device
-
-    @torch.no_grad()
-    def train(self, x: Tensor, epochs: int) -> Parameters:
-        torch.manual_seed(0)
-        x = x.to(self.device)
-        weights = 0.01 * torch.randn(VISIBLE, HIDDEN, device=self.device)
-        b, c = torch.zeros(VISIBLE, device=self.device), torch.zeros(HIDDEN, device=self.device)
-        chain = torch.bernoulli(torch.full((BATCH, HIDDEN), 0.5, device=self.device))
-        for _ in range(epochs):
-            order = torch.randperm(len(x), device=self.device)
-            for rows in order.split(BATCH):
-                v = x[rows]
-                h = torch.sigmoid(v @ weights + c)
-                if self.chains == "CD":
-                    chain = torch.bernoulli(h)
-                dreamt = torch.bernoulli(torch.sigmoid(chain @ weights.T + b))
-                after = torch.sigmoid(dreamt @ weights + c)
-                chain = torch.bernoulli(after)
-                weights += RATE / BATCH * (v.T @ h - dreamt.T @ after)
-                b += RATE * (v - dreamt).mean(0)
-                c += RATE * (h - after).mean(0)
-        return weights, b, c
-
-
-class ScikitLearn:
-    """``sklearn.neural_network.BernoulliRBM``: PCD with one chain for each row of a batch."""
-
-    def train(self, x: Tensor, epochs: int) -> Parameters:
-        from sklearn.neural_network import BernoulliRBM
-
-        model = BernoulliRBM(
-            HIDDEN, learning_rate=RATE, batch_size=BATCH, n_iter=epochs, random_state=0
-        )
-        model.fit(x.numpy())
-        found = (model.components_.T, model.intercept_visible_, model.intercept_hidden_)
-        weights, b, c = (torch.from_numpy(np.ascontiguousarray(part)) for part in found)
-        return weights, b, c
-
-
-class Learnergy:
-    """``learnergy.models.bernoulli.RBM``: CD-1."""
-
-    def __init__(self) -> None:
-        from learnergy.models import bernoulli
-
-        logging.disable(logging.CRITICAL)
-        self.make = bernoulli.RBM
-
-    def train(self, x: Tensor, epochs: int) -> Parameters:
-        torch.manual_seed(0)
-        model = self.make(VISIBLE, HIDDEN, steps=1, learning_rate=RATE)
-        rows = torch.utils.data.TensorDataset(x, torch.zeros(len(x)))
-        with contextlib.redirect_stdout(io.StringIO()):
-            model.fit(rows, batch_size=BATCH, epochs=epochs)
-        return model.W, model.a, model.b
-
-
-class Rbms:
-    """``rbms``: centred PCD (or CD), by the update of its own training loop."""
-
-    def __init__(self, chains: str, device: str) -> None:
-        from rbms.bernoulli_bernoulli.classes import BBRBM
-        from rbms.training.pcd import fit_batch_pcd
-
-        self.make, self.fit_batch = BBRBM, fit_batch_pcd
-        self.chains, self.device = chains, device
-
-    @torch.no_grad()
-    def train(self, x: Tensor, epochs: int) -> Parameters:
-        torch.manual_seed(0)
-        x = x.to(self.device)
-        weights = 0.01 * torch.randn(VISIBLE, HIDDEN, device=self.device)
-        biases = [torch.zeros(size, device=self.device) for size in (VISIBLE, HIDDEN)]
-        model = self.make(weights, *biases)
-        optimiser = torch.optim.SGD(model.parameters(), lr=RATE, maximize=True)
-        for p in model.parameters():
-            p.grad = torch.zeros_like(p)
-        ones = torch.ones(BATCH, device=self.device)
-        chains = model.init_chains(BATCH)
-        for _ in range(epochs):
-            for rows in torch.randperm(len(x), device=self.device).split(BATCH):
-                batch = (x[rows], ones[: len(rows)])
-                if self.chains == "CD":
-                    chains = model.init_chains(len(rows), weights=batch[1], start_v=batch[0])
-                optimiser.zero_grad(set_to_none=False)
-                chains, _ = self.fit_batch(batch, chains, model, gibbs_steps=1, beta=1.0)
-                optimiser.step()
-        return model.weight_matrix, model.vbias, model.hbias
-
-
-class Products:
-    """The five matrix products of a step of CD-1 or PCD-1 alone, results written in place."""
-
-    def __init__(self, device: str) -> None:
-        self.v = (torch.rand(BATCH, VISIBLE, device=device) < 0.13).float()
-        self.h = (torch.rand(BATCH, HIDDEN, device=device) < 0.2).float()
-        self.weights = torch.randn(VISIBLE, HIDDEN, device=device)
-        self.up, self.down = torch.empty_like(self.h), torch.empty_like(self.v)
-        self.outer = torch.empty_like(self.weights)
-
-    def train(self, x: Tensor, epochs: int) -> None:
-        """As many steps as learning would take."""
-        for _ in range(epochs * (len(x) // BATCH)):
-            torch.mm(self.v, self.weights, out=self.up)
-            torch.mm(self.h, self.weights.T, out=self.down)
-            torch.mm(self.v, self.weights, out=self.up)
-            torch.mm(self.v.T, self.h, out=self.outer)
-            torch.mm(self.v.T, self.h, out=self.outer)
-
-
-ENTRIES: dict[str, Callable[[str], Any]] = {
-    PRODUCTS: lambda device: Products(device),
-    "genus CD float32": lambda device: Genus("CD", "float32", device),
-    "genus CD bf16": lambda device: Genus("CD", "bf16", device),
-    "plain torch CD": lambda device: PlainTorch("CD", device),
-    "rbms CD": lambda device: Rbms("CD", device),
-    "learnergy CD": lambda device: Learnergy(),
-    "genus PCD float32": lambda device: Genus("PCD", "float32", device),
-    "genus PCD bf16": lambda device: Genus("PCD", "bf16", device),
-    "plain torch PCD": lambda device: PlainTorch("PCD", device),
-    "rbms PCD": lambda device: Rbms("PCD", device),
-    "scikit-learn PCD": lambda device: ScikitLearn(),
-}
-CPU_ONLY = ("learnergy CD", "scikit-learn PCD")
 
 
 class Contestant:
@@ -360,8 +195,7 @@ def annealing(device: str, rounds: int, num_temperatures: int) -> dict[str, obje
         from rbms.bernoulli_bernoulli.classes import BBRBM
         from rbms.partition_function.ais import compute_partition_function_ais
 
-        parts = (model.weights, model.visible_bias, model.hidden_bias)
-        theirs = BBRBM(*(part.detach().clone() for part in parts))
+        theirs = BBRBM(path.weights.clone(), path.visible_bias.clone(), path.hidden_bias.clone())
         runs["rbms"] = torch.no_grad()(
             lambda: compute_partition_function_ais(CHAINS, num_temperatures + 1, theirs)
         )

@@ -426,7 +426,7 @@ def test_reproduce_takes_the_full_budget_and_what_goes_with_it(capfd, monkeypatc
     described = read("s/config.json")
     assert described["settings"] == {"num_hidden": 18, "k": 2}
     assert (described["budget"]["steps"], described["precision"]) == (3, "float32")
-    assert recipes.find("rbm-500@digits").full is None
+    assert recipes.find("rbm-500@digits").full == Full()
 
 
 def test_check_runs_the_contract(capfd, folder):

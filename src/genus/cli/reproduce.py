@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -60,35 +60,20 @@ def command(
         json: print the record as JSON.
     """
     full = recipes.find(recipe).full
-    limit = None if full is None else full.budget
-    limit = limit if budget is None else parse_budget(budget)
+    limit = full.budget if budget is None else parse_budget(budget)
     built = prepare(recipe, None, None, completed(settings, full), seed)
     if limit is not None:
         built = dataclasses.replace(built, budget=limit)
     folder = default_folder(recipe, None) if out is None else Path(out)
-    chosen = precision or (full or Full(built.budget)).precision
-    console = progress_console()
+    chosen, console = precision or full.precision, progress_console()
     recipes.train(built, folder, resume=True, device=device, precision=chosen, console=console)
     opened = open_run(folder, device=str(resolve_device(device)))
-    if full is not None and full.temperatures is not None:
+    if full.temperatures is not None:
         opened = opened.annealed(full.temperatures)
-    spend = Effort(
-        likelihood_examples=n,
-        likelihood_effort=None if full is None else full.effort,
-        likelihood_seconds=3600.0,
-        samples=10_000,
-        sample_seconds=600.0,
-        parts=(*QUICK_PARTS, "layers"),
-    )
-    record, _ = judge(opened, None, None, spend, seed)
-    command = ["genus", "reproduce", recipe, "--seed", str(seed)]
-    for setting in settings:
-        command += ["--set", setting]
+    record, _ = judge(opened, None, None, _effort(n, full), seed)
     given = {"budget": budget, "precision": precision, "num": None if n == ALL else n, "out": out}
     given["device"] = None if device == "auto" else device
-    for key, value in given.items():
-        command += [] if value is None else [f"--{key}", str(value)]
-    record["command"] = shlex.join(command)
+    record["command"] = _typed(recipe, seed, settings, given)
     path = write_results(Path(results), record)
     if json:
         print_json(record)
@@ -96,9 +81,29 @@ def command(
         say(f"{path}")
 
 
-def completed(settings: tuple[str, ...], full: Full | None) -> tuple[str, ...]:
+def completed(settings: tuple[str, ...], full: Full) -> tuple[str, ...]:
     """The settings that were given, and those of the full run for which none was."""
-    if full is None:
-        return settings
     given = {pair.partition("=")[0].strip().replace("-", "_") for pair in settings}
     return (*(f"{k}={v}" for k, v in full.settings.items() if k not in given), *settings)
+
+
+def _effort(n: int, full: Full) -> Effort:
+    """What is spent on the figures."""
+    return Effort(
+        likelihood_examples=n,
+        likelihood_effort=full.effort,
+        likelihood_seconds=3600.0,
+        samples=10_000,
+        sample_seconds=600.0,
+        parts=(*QUICK_PARTS, "layers"),
+    )
+
+
+def _typed(recipe: str, seed: int, settings: tuple[str, ...], given: dict[str, Any]) -> str:
+    """The command that does this again."""
+    command = ["genus", "reproduce", recipe, "--seed", str(seed)]
+    for setting in settings:
+        command += ["--set", setting]
+    for key, value in given.items():
+        command += [] if value is None else [f"--{key}", str(value)]
+    return shlex.join(command)

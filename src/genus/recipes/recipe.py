@@ -71,14 +71,14 @@ class Full:
     """How a recipe is trained and judged for the figure that stands beside a published one.
 
     Attributes:
-        budget: in place of the recipe's own.
+        budget: in place of the recipe's own, where that is shorter.
         settings: in place of its defaults, as they are typed.
         effort: behind a bound or an estimate; the model's own by default.
         temperatures: of annealing; the model's own by default.
         precision: of matrix products while it learns.
     """
 
-    budget: Budget
+    budget: Budget | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     effort: int | None = None
     temperatures: int | None = None
@@ -113,4 +113,4 @@ class Entry:
     published: Mapping[str, Published] = field(default_factory=dict)
     model: str = ""
     loading: Mapping[str, Any] = field(default_factory=dict)
-    full: Full | None = None
+    full: Full = field(default_factory=Full)

@@ -21,7 +21,7 @@ from genus.recipes import (
     real_boltzmann,
     variational,
 )
-from genus.recipes.recipe import Entry, Recipe
+from genus.recipes.recipe import Entry, Full, Recipe
 from genus.recipes.settings import check_settings, nearest
 from genus.spaces import Pixels
 
@@ -55,9 +55,9 @@ def find(name: str) -> Entry:
             f"(recipes: {', '.join(ENTRIES)})"
         )
     entry = ENTRIES[plain]
-    return (
-        replace(entry, name=name, data=other, published={}, loading={}, full=None) if at else entry
-    )
+    if not at:
+        return entry
+    return replace(entry, name=name, data=other, published={}, loading={}, full=Full())
 
 
 def data_for(
