@@ -52,6 +52,7 @@ ERRORS = {
 }
 MODELS = {"dbn": DeepBeliefNetwork, "dbm": DeepBoltzmannMachine}
 HIDDEN = {"dbn": (500, 500, 2000), "dbm": (500, 1000)}
+RATES = {"dbn": 0.5, "dbm": 0.1}
 CPU = torch.device("cpu")
 
 
@@ -86,6 +87,7 @@ def pretrained(options: argparse.Namespace, x: Tensor, budget: Budget, seed: int
     with seeded(address(seed, "network"), CPU):
         network: Any = MODELS[options.model](Binary(tuple(x.shape[1:])), options.hidden)
     network.set_visible_bias(x[:10_000].mean(0))
+    network.set_hidden_bias(options.hidden_share)
     source = genus.engine.Tensors(x, network.space, transform=torch.bernoulli)
     if options.model == "dbn":
         algorithm = network.algorithm(learning_rate=options.pretraining_rate)
@@ -241,7 +243,8 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--pretrained", type=Path, help="folder of a run whose network begins, as it stands")
     add("--hidden", type=int, nargs="+", help="by default as published")
     add("--pretraining-epochs", type=float, default=90, help="over all layers")
-    add("--pretraining-rate", type=float, default=0.1)
+    add("--pretraining-rate", type=float, help="by default 0.5, of a machine 0.1")
+    add("--hidden-share", type=float, default=0.02, help="of units that are on before learning")
     add("--epochs", type=float, default=60, help="of fine-tuning")
     add("--fewest-steps", type=int, default=2000, help="of fine-tuning, where labels are few")
     add("--rate", type=float, default=1e-3)
@@ -254,6 +257,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.pretrained and options.hidden:
         parser.error("--hidden is that of the --pretrained network; give one of them")
     options.hidden = tuple(options.hidden or HIDDEN[options.model])
+    options.pretraining_rate = options.pretraining_rate or RATES[options.model]
     wrong = [count for count in options.labels if not 1 <= count <= 60_000]
     if wrong or options.seeds < 1:
         parser.error(

@@ -1,11 +1,12 @@
 """The log odds of binary data: where biases begin."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["described", "log_odds", "mean_rate"]
+__all__ = ["described", "log_odds", "mean_rate", "odds_of_share"]
 
 RAREST = 1e-3
 
@@ -34,3 +35,17 @@ def described(given: Tensor) -> str:
 def log_odds(rate: Tensor) -> Tensor:
     """log p/(1 − p); what is always 0 or always 1 gets the odds of one exception in a thousand."""
     return rate.clamp(RAREST, 1 - RAREST).logit()
+
+
+def odds_of_share(share: Any) -> float:
+    """log s/(1 − s) of the share of hidden units that are on before learning.
+
+    Raises:
+        ValueError: where it does not lie between 0 and 1, or is more extreme than one in a thousand.
+    """
+    if not isinstance(share, int | float) or not RAREST <= share <= 1 - RAREST:
+        raise ValueError(
+            f"share must be a number from {RAREST} to {1 - RAREST}, got {share!r}; it is the share "
+            "of hidden units that are on before learning, such as 0.02"
+        )
+    return math.log(share / (1 - share))

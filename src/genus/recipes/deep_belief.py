@@ -22,23 +22,28 @@ def labelled(
     data: Dataset,
     *,
     hidden: tuple[int, ...] = (500, 500, 2000),
-    learning_rate: float | tuple[float, ...] = 0.1,
+    hidden_share: float = 0.02,
+    learning_rate: float | tuple[float, ...] = 0.5,
     momentum: float = 0.5,
-    weight_decay: float = 0.0,
+    weight_decay: float = 1e-4,
     k: int = 1,
     num_chains: int = 100,
-    up_down: float = 2.0,
-    up_down_rate: float = 0.02,
+    up_down: float = 3.0,
+    up_down_rate: float = 0.1,
     batch_size: int = 100,
 ) -> Recipe:
-    """Greedy layers, labels at the top, up–down; it draws a chosen digit and tells digits apart."""
+    """Greedy layers, labels at the top, up–down; it draws a chosen digit and tells digits apart.
+
+    Rates are as large as they can be, and few units are on at first: with 0.1 and half of the
+    units on, as is good for the likelihood, the error is twice as large after the same time.
+    """
     chosen = _binary_or_real(need_labels(data, "dbn-500-500-2000"), "dbn-500-500-2000")
     space = chosen.train.condition
     assert isinstance(space, Categorical)
     return _recipe(
         "dbn-500-500-2000",
         chosen,
-        _begun(chosen, hidden, space),
+        _begun(chosen, hidden, space, hidden_share),
         learning_rate=learning_rate,
         momentum=momentum,
         weight_decay=weight_decay,
@@ -54,6 +59,7 @@ def unlabelled(
     data: Dataset,
     *,
     hidden: tuple[int, ...] = (500, 2000),
+    hidden_share: float = 0.5,
     learning_rate: float | tuple[float, ...] = 0.1,
     momentum: float = 0.5,
     weight_decay: float = 0.0,
@@ -68,7 +74,7 @@ def unlabelled(
     return _recipe(
         "dbn-500-2000",
         chosen,
-        _begun(chosen, hidden, None),
+        _begun(chosen, hidden, None, hidden_share),
         learning_rate=learning_rate,
         momentum=momentum,
         weight_decay=weight_decay,
@@ -92,13 +98,16 @@ def _binary_or_real(data: Dataset, recipe: str) -> Dataset:
     return data if isinstance(data.space, Binary) else need_real(data, recipe)[0]
 
 
-def _begun(data: Dataset, hidden: tuple[int, ...], labels: Categorical | None) -> DeepBeliefNetwork:
+def _begun(
+    data: Dataset, hidden: tuple[int, ...], labels: Categorical | None, hidden_share: float
+) -> DeepBeliefNetwork:
     """The network, its lowest layer at the mean (and deviation) of the data."""
     space = data.space
     assert isinstance(space, Binary | Real)
     model = DeepBeliefNetwork(space, hidden, condition=labels)
     x = data.materialise("train", MOST_FOR_MEAN)
     model.set_visible_bias(x.mean(0), None if isinstance(space, Binary) else _deviation(x))
+    model.set_hidden_bias(hidden_share)
     return model
 
 

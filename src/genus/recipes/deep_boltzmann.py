@@ -17,6 +17,7 @@ def deep_boltzmann(
     data: Dataset,
     *,
     hidden: tuple[int, ...] = (500, 1000),
+    hidden_share: float = 0.5,
     pretraining: float = 0.0,
     pretraining_rate: float = 0.1,
     num_sweeps: int = 5,
@@ -35,6 +36,7 @@ def deep_boltzmann(
         )
     model = DeepBoltzmannMachine(need_binary(data, "dbm-500-1000"), hidden)
     model.set_visible_bias(data.materialise("train", MOST_FOR_MEAN).mean(0))
+    model.set_hidden_bias(hidden_share)
     together = Descend(
         PersistentLayers(num_sweeps, k, num_chains),
         Optimiser(

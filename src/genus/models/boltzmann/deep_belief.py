@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genus.distributions.odds import log_odds, mean_rate
+from genus.distributions.odds import log_odds, mean_rate, odds_of_share
 from genus.engine import Algorithm
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
@@ -32,7 +32,7 @@ from genus.spaces import Binary, Categorical, Real
 __all__ = ["DeepBeliefNetwork"]
 
 MOST_ROWS = 2048
-REAL_RATE = 0.2
+REAL_RATE = 0.02
 NUM_PROPOSALS = 16
 
 
@@ -125,8 +125,8 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
         :meth:`~genus.models.boltzmann.greedy.Shared.learner_of_reals`.
 
         Args:
-            learning_rate: one for each layer from the bottom, or one for all; of one for all
-                real data take a fifth in the lowest, which learns by Adam.
+            learning_rate: one for each layer from the bottom, or one for all; with one for
+                all, a lowest layer of real data, which learns by Adam, has 0.02.
             momentum: of stochastic gradient descent.
             weight_decay: of the layers.
             k: Gibbs steps between two steps of learning.
@@ -142,7 +142,7 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
         rates = layer_rates(learning_rate, len(self.stack.layers))
         real = isinstance(self.space, Real)
         if real and not isinstance(learning_rate, Sequence):
-            rates = (REAL_RATE * rates[0], *rates[1:])
+            rates = (REAL_RATE, *rates[1:])
         shared = Shared(k, num_chains, momentum, weight_decay, batch_size)
         return layer_by_layer(rates, shared, up_down, up_down_rate, real=real)
 
@@ -172,6 +172,24 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
             raise ValueError("deviation must be positive; drop what is constant in the data")
         bias.copy_(middle / spread)
         lowest.log_deviation.copy_(spread.log())
+
+    @torch.no_grad()
+    def set_hidden_bias(self, share: float) -> None:
+        """Begins the biases of all hidden units at the log odds of a share. Call before training.
+
+        Where few are on at first, each comes to stand for a detail of its own, and features tell
+        classes apart better (Hinton 2010, section 8.1).
+
+        Args:
+            share: of hidden units that are on before learning, such as 0.02; 0.5 otherwise.
+
+        Raises:
+            ValueError: where it does not lie between 0.001 and 0.999.
+        """
+        odds = odds_of_share(share)
+        for layer in self.stack.layers:
+            assert isinstance(layer, Layer)
+            layer.hidden_bias.fill_(odds)
 
     @property
     def sums_exactly(self) -> bool:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genus.distributions.odds import log_odds, mean_rate
+from genus.distributions.odds import log_odds, mean_rate, odds_of_share
 from genus.engine import Algorithm, Budget, Descend, Optimiser, Stage, Stages
 from genus.engine.counts import check_count, count_or
 from genus.engine.seeding import seeded
@@ -172,6 +172,20 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
         odds = log_odds(mean_rate(mean, self.space.shape, self.base_bias))
         self.biases[0].copy_(odds)
         self.base_bias.copy_(odds)
+
+    @torch.no_grad()
+    def set_hidden_bias(self, share: float) -> None:
+        """Begins the biases of all hidden units at the log odds of a share. Call before training.
+
+        Args:
+            share: of hidden units that are on before learning, such as 0.02; 0.5 otherwise.
+
+        Raises:
+            ValueError: where it does not lie between 0.001 and 0.999.
+        """
+        odds = odds_of_share(share)
+        for bias in list(self.biases)[1:]:
+            bias.fill_(odds)
 
     def layered(self) -> Layered:
         """The layers as they are now, with their gradients."""
