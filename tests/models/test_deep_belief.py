@@ -600,6 +600,9 @@ def test_impossible_arguments_are_refused():
             model.sample(3, condition=wrong)
     with pytest.raises(ValueError, match="mean"):
         model.set_visible_bias(torch.ones(5))
+    for share in (0, 1, -0.1, torch.nan, None, "few"):
+        with pytest.raises(ValueError, match="share must be a number"):
+            model.set_hidden_bias(share)
     with pytest.raises(ValueError, match="deviation"):
         network((3,), space=PLANE).set_visible_bias(torch.zeros(2))
     for mean, deviation in (([0.0], [1.0]), ([0.0, torch.nan], [1, 1]), ([0, 0], [0, 1])):
@@ -620,6 +623,19 @@ def test_the_lowest_layer_begins_at_the_moments_of_the_data_in_any_form():
     bits = network((3, 2))
     bits.set_visible_bias([0.5, 0.25, 1.0])
     assert bits.stack.layer(0).unit_bias.tolist() == pytest.approx([0.0, -1.0986, 6.9068], 1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("space", [spaces.Binary((4,)), PLANE])
+def test_hidden_units_begin_as_rarely_on_as_asked(space):
+    model = network((3, 2), space=space)
+    for layer in model.stack.layers:
+        layer.weights.zero_()
+    for recogniser in model.stack.recognisers:
+        recogniser.zero_()
+    model.set_hidden_bias(0.02)
+    found = model.features(torch.zeros(1, *space.shape).double(), layers="all")
+    assert found.tolist()[0] == pytest.approx([0.02] * 5)
 
 
 def test_layers_of_both_kinds_know_their_smallest_side():

@@ -341,6 +341,19 @@ def test_saves_and_loads(tmp_path):
     assert again.hidden == (4, 3)
 
 
+@torch.no_grad()
+def test_hidden_units_begin_as_rarely_on_as_asked():
+    model = stiff()
+    for weights in model.weights:
+        weights.zero_()
+    before = model.biases[0].clone()
+    model.set_hidden_bias(0.02)
+    assert model.features(torch.ones(1, 5)).tolist()[0] == pytest.approx([0.02] * 7)
+    assert torch.equal(model.biases[0], before)
+    with pytest.raises(ValueError, match="share must be a number"):
+        model.set_hidden_bias(1.0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [

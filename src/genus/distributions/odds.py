@@ -41,7 +41,7 @@ def odds_of_share(share: Any) -> float:
     """log s/(1 − s) of the share of hidden units that are on before learning.
 
     Raises:
-        ValueError: where it does not lie between 0 and 1, or is more extreme than one in a thousand.
+        ValueError: where it does not lie between 0.001 and 0.999.
     """
     if not isinstance(share, int | float) or not RAREST <= share <= 1 - RAREST:
         raise ValueError(
