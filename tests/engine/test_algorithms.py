@@ -5,7 +5,19 @@ import math
 import pytest
 import torch
 from torch import nn
-from toys import Chains, Gaussian, Moments, Net, critic, data, denoise, game, likelihood, plain
+from toys import (
+    Chains,
+    Gaussian,
+    KnownLikelihood,
+    Moments,
+    Net,
+    critic,
+    data,
+    denoise,
+    game,
+    likelihood,
+    plain,
+)
 
 from genus import Budget
 from genus.engine import (
@@ -40,6 +52,19 @@ def raw_batches(count, size=8):
 
 def vector(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_slopes_that_are_known_move_a_model_as_autograd_does(name, accumulation):
+    settings = Optimiser(name, 0.03, betas=(0.8, 0.95), schedule="cosine", clip=2.0)
+    model, twin = Gaussian(), Gaussian()
+    learn(twin, Descend(likelihood, settings, batch_size=8), 15)
+    known = Descend(KnownLikelihood(), settings, batch_size=8, accumulation=accumulation)
+    learn(model, known, 15)
+    assert torch.allclose(vector(model), vector(twin), atol=1e-5)
+    assert float(vector(twin).abs().max()) > 0.1
+    assert all(p.grad is None for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd"])

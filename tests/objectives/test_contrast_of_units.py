@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from genus.engine import Batch, Budget, Descend, Optimiser, Tensors, run
+from genus.engine.remembers import with_gradient
 from genus.models import RBM
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
-from genus.objectives.resting import Resting
 from genus.objectives.sparsity import Sparsity
 from genus.objectives.tempering import TemperedContrastiveDivergence
 from genus.spaces import Binary, Categorical, Pixels, Real
@@ -51,6 +51,14 @@ def some(model, n=6):
     return points(model)[1::2][:n]
 
 
+def contrasted(objective, model, both, num_data):
+    """The gap of these rows, with its gradient."""
+    gap, known = objective.contrast(
+        model, both, num_data, model.activation(both), model.weights.dtype
+    )
+    return with_gradient(gap, *known)
+
+
 def slopes(model, loss):
     return [g.detach() for g in torch.autograd.grad(loss, list(model.parameters()))]
 
@@ -72,7 +80,7 @@ def test_the_gap_has_the_gradient_of_the_free_energies(visible, hidden, centred)
     objective = ContrastiveDivergence(1, centred=centred)
     objective.start(model, 4)
     both = model.states(some(model))
-    found = objective.gap(model, Resting.of(model), both, 2, model.activation(both))
+    found = contrasted(objective, model, both, 2)
     energy = model.free_energy_at(both, model.activation(both))
     wanted = energy[:2].mean() - energy[2:].mean()
     assert torch.allclose(found, wanted, atol=1e-10)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from genus.engine import Batch, Budget, Callback, Descend, Optimiser, Tensors, distributed, run
+from genus.engine.remembers import with_gradient
 from genus.inference.gibbs import bernoulli
 from genus.models import RBM
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
-from genus.objectives.resting import Resting
 from genus.spaces import Binary
 
 V = torch.tensor(list(itertools.product((0.0, 1.0), repeat=4)), dtype=torch.float64)
@@ -35,6 +35,14 @@ def transition(model):
     rise = torch.stack([torch.where(s == 1, up, 1 - up).prod(1) for s in h], 1)
     fall = torch.stack([torch.where(s == 1, down, 1 - down).prod(1) for s in V], 1)
     return (rise @ fall).detach()
+
+
+def contrasted(objective, model, both, num_data):
+    """The gap of these rows, with its gradient."""
+    gap, known = objective.contrast(
+        model, both, num_data, model.activation(both), model.weights.dtype
+    )
+    return with_gradient(gap, *known)
 
 
 def gradients(model, loss):
@@ -174,7 +182,7 @@ def test_the_gap_and_its_plain_gradient_equal_autograd():
     objective = ContrastiveDivergence(1, centred=False)
     objective.start(model, 3)
     both = V[[1, 6, 12, 0, 3, 9, 15, 9]]
-    found = objective.gap(model, Resting.of(model), both, 3, model.activation(both))
+    found = contrasted(objective, model, both, 3)
     energy = model._free_energy(both)
     wanted = energy[:3].mean() - energy[3:].mean()
     assert torch.allclose(found, wanted, atol=1e-12)
@@ -188,9 +196,7 @@ def test_the_centred_gradient_is_a_plain_step_in_centred_coordinates():
     objective = ContrastiveDivergence(1)
     objective.start(model, 3)
     both = V[[1, 6, 12, 0, 3, 9, 15, 9]]
-    found = gradients(
-        model, objective.gap(model, Resting.of(model), both, 3, model.activation(both))
-    )
+    found = gradients(model, contrasted(objective, model, both, 3))
     mu, lam = objective.visible_offset, objective.hidden_offset
     W = model.weights.detach().clone().requires_grad_()
     b = (model.visible_bias + W @ lam).detach().requires_grad_()

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from genus.engine import Batch, Budget, Callback, Descend, Optimiser, Stages, Tensors, run
+from genus.engine.remembers import with_gradient
 from genus.engine.seeding import seeded
 from genus.models import DeepBoltzmannMachine
 from genus.objectives.centred import centred_slopes
 from genus.objectives.doubled import Doubled, DoubledContrast
-from genus.objectives.given import with_gradient
 from genus.objectives.persistent_layers import PersistentLayers
 from genus.spaces import Binary
 from genus.testing import stiffen

@@ -4,11 +4,12 @@ from genus.engine.algorithm import Algorithm, Info, Objective, State
 from genus.engine.alternate import Alternate, Player
 from genus.engine.batches import Batch, Source, Tensors
 from genus.engine.budget import Budget, Progress
-from genus.engine.descend import Descend, Remembers
+from genus.engine.descend import Descend
 from genus.engine.ema import EMA
 from genus.engine.loop import Callback, NotFiniteError, Run, run
 from genus.engine.maximise import Maximise, Statistics
 from genus.engine.optimisers import Optimiser
+from genus.engine.remembers import Known, KnowsGradient, Remembers
 from genus.engine.stages import Stage, Stages
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Callback",
     "Descend",
     "Info",
+    "Known",
+    "KnowsGradient",
     "Maximise",
     "NotFiniteError",
     "Objective",

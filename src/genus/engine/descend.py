@@ -1,8 +1,5 @@
 """One objective, one optimiser: gradient descent."""
 
-from abc import ABC, abstractmethod
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -12,34 +9,9 @@ from genus.engine.batches import Batch
 from genus.engine.budget import Budget, Progress
 from genus.engine.ema import EMA
 from genus.engine.optimisers import Optimiser, schedule_factor
+from genus.engine.remembers import KnowsGradient, Remembers
 
-__all__ = ["Descend", "Remembers", "detached", "update"]
-
-
-class Remembers(ABC):
-    """An objective with a memory from step to step, such as persistent chains.
-
-    Attributes:
-        sharded: names in ``state_dict`` of tensors whose rows are split among processes.
-    """
-
-    sharded: tuple[str, ...] = ()
-
-    @abstractmethod
-    def __call__(self, model: Any, batch: Batch) -> Info:
-        """The objective, see :data:`~genus.engine.algorithm.Objective`."""
-
-    @abstractmethod
-    def start(self, model: nn.Module, batch_size: int) -> None:
-        """Called once before training."""
-
-    @abstractmethod
-    def state_dict(self) -> State:
-        """The memory."""
-
-    @abstractmethod
-    def load_state_dict(self, state: State) -> None:
-        """Takes up a memory."""
+__all__ = ["Descend", "detached", "update"]
 
 
 class Descend(Algorithm):
@@ -48,7 +20,7 @@ class Descend(Algorithm):
     Args:
         objective: from model and batch to ``{"loss": ...}``; one that has a memory (a
             persistent chain) offers ``start``, ``state_dict`` and ``load_state_dict``, see
-            :class:`Remembers`.
+            :class:`~genus.engine.remembers.Remembers`.
         optimiser: what moves the parameters.
         batch_size: examples a step.
         accumulation: split each batch into this many parts, for large batches in little memory.
@@ -90,11 +62,15 @@ class Descend(Algorithm):
 
     def step(self, batch: Batch, progress: Progress) -> Info:
         """One gradient step."""
-        if self.accumulation == 1:
+        if self.accumulation > 1:
+            info = self._accumulate(batch)
+        elif isinstance(self.objective, KnowsGradient):
+            info, slopes = self.objective.known(self.model, batch)
+            for parameter, slope in slopes:
+                parameter.grad = slope
+        else:
             info = self.objective(self.model, batch)
             info["loss"].backward()
-        else:
-            info = self._accumulate(batch)
         update(self.optimiser, self.settings, progress.fraction)
         if self.ema is not None:
             self.ema.update()

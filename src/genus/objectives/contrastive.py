@@ -6,13 +6,13 @@ step (PCD, Younes 1989; Tieleman 2008).
 """
 
 import math
-from typing import Any, Protocol, runtime_checkable
+from abc import abstractmethod
+from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.engine import Batch, Info, Known, KnowsGradient, State, distributed
 from genus.engine.counts import check_count
 from genus.objectives.centred import centred_slopes, newest
 from genus.objectives.resting import Resting
@@ -72,7 +72,23 @@ class Bipartite(Protocol):
         """F(v) where its activation is known already, ``(batch,)``."""
 
 
-class Contrast(Remembers):
+class Phases(NamedTuple):
+    """What the data and the chains have come to in one step.
+
+    Attributes:
+        both: the visible units of data and then of chains.
+        num_data: how many rows are data.
+        activation: what the rows send to the hidden units.
+        info: what else is to be reported.
+    """
+
+    both: Tensor
+    num_data: int
+    activation: Tensor
+    info: Info
+
+
+class Contrast(KnowsGradient):
     """What CD and PCD share: the gap in free energy, and its gradient in centred coordinates.
 
     With offsets μ and λ, slow averages of the visible and hidden units over the data, the
@@ -125,51 +141,83 @@ class Contrast(Remembers):
             self.visible_offset.zero_()
             self.hidden_offset.zero_()
 
-    def gap(
-        self, model: Bipartite, still: Resting, both: Tensor, num_data: int, activation: Tensor
-    ) -> Tensor:
+    @abstractmethod
+    def _phases(self, model: Any, still: Resting, data: Tensor) -> Phases:
+        """Moves the chains; ``still`` are the model's parameters in this step."""
+
+    @final
+    @torch.no_grad()
+    def known(self, model: Bipartite, batch: Batch) -> Known:
+        """The gap, with the chains held fixed where they have come to."""
+        still = Resting.of(model)
+        with torch.autocast(still.visible_bias.device.type, enabled=False):
+            both, num_data, activation, info = self._phases(model, still, model.states(batch.x))
+            gap, slopes = self.contrast(model, both, num_data, activation, still.weights.dtype)
+        return Known({"loss": gap, **info}, slopes)
+
+    @torch.no_grad()
+    def contrast(
+        self, model: Bipartite, both: Tensor, num_data: int, activation: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]:
         """Mean F of the first ``num_data`` rows less mean F of the others; slides the offsets.
 
         Args:
             model: whose free energy it is.
-            still: its parameters in this step.
             both: the visible units of data and chains.
             num_data: how many rows are data.
             activation: what the rows send to the hidden units.
+            dtype: in which products run.
         """
+        share = both.new_full((len(both),), 1.0 / (len(both) - num_data))
+        share[:num_data] = -1.0 / num_data
+        gap = -torch.dot(share, model.free_energy_at(both, activation))
+        gap = unless_runaway(gap, self.log_states)
+        hidden = model.hidden_units.mean(activation)
+        visible = model.visible_units.statistic(both)
+        self._slide(visible[:num_data], hidden[:num_data])
+        if self.sparsity:
+            excess = self.sparsity.cost * (self.hidden_rate - self.sparsity.target)
+            hidden[:num_data] -= excess
+        offsets = (self.visible_offset, self.hidden_offset)
+        slopes = centred_slopes((visible, hidden), offsets, share, dtype)
         parameters = [model.weights, model.visible_bias, model.hidden_bias]
-        width, spread = model.visible_units.log_variance, None
-        with torch.no_grad(), torch.autocast(both.device.type, enabled=False):
-            share = both.new_full((len(both),), -1.0 / (len(both) - num_data))
-            share[:num_data] = 1.0 / num_data
-            value = torch.dot(share, model.free_energy_at(both, activation))
-            value = unless_runaway(value, self.log_states)
-            hidden = model.hidden_units.mean(activation)
-            visible = model.visible_units.statistic(both)
-            self._slide(visible[:num_data], hidden[:num_data], share[:num_data])
-            if width is not None:
-                squares = (both - model.visible_bias).square() * (-width).exp()
-                spread, parameters = 0.5 * share @ squares, [*parameters, width]
-            if self.sparsity:
-                excess = self.sparsity.cost * (self.hidden_rate - self.sparsity.target)
-                hidden = torch.cat([hidden[:num_data] - excess, hidden[num_data:]])
-        sides = (visible, hidden, share, self.visible_offset, self.hidden_offset)
-        dtype = still.weights.dtype
-        gap: Tensor = _Gap.apply(value, *sides, dtype, spread, self.centred, *parameters)
-        return gap
+        width = model.visible_units.log_variance
+        if width is not None:
+            slopes = self._with_width(model, (both, visible, hidden), share, slopes, width)
+            parameters.append(width)
+        return gap, list(zip(parameters, slopes, strict=True))
 
-    def _slide(self, visible: Tensor, hidden: Tensor, share: Tensor) -> None:
-        """Moves the averages towards the means of the data, whose shares are given."""
+    def _with_width(
+        self,
+        model: Bipartite,
+        rows: tuple[Tensor, Tensor, Tensor],
+        share: Tensor,
+        slopes: list[Tensor],
+        width: Tensor,
+    ) -> list[Tensor]:
+        """Slopes of W, b and c, scaled by σ² where they are centred, and that of log σ²."""
+        (both, visible, hidden), (weights, visible_bias, hidden_bias) = rows, slopes
+        W = model.weights
+        seen, caused = torch.mv(visible.T, share), torch.mv(hidden.T, share)
+        change = (W * weights).sum(1) + seen * torch.mv(W, self.hidden_offset)
+        change = change + self.visible_offset * torch.mv(W, caused)
+        spread = 0.5 * share @ ((both - model.visible_bias).square() * (-width).exp())
+        if self.centred:
+            variance = width.exp()
+            moved = self.visible_offset * (1.0 - variance)
+            hidden_bias = hidden_bias + torch.mv(weights.T, moved)
+            visible_bias = visible_bias * variance
+            weights = weights * variance.unsqueeze(1)
+        return [weights, visible_bias, hidden_bias, spread - change]
+
+    def _slide(self, visible: Tensor, hidden: Tensor) -> None:
+        """Moves the averages towards the means of the data."""
         self.num_seen += 1
         part = newest(self.num_seen) if self.centred else 0.0
         moves = [(self.visible_offset, visible, part), (self.hidden_offset, hidden, part)]
         if self.sparsity:
             moves.append((self.hidden_rate, hidden, 1.0 - self.sparsity.decay))
-        averages = [
-            torch.addmv(average, units.T, share, beta=1.0 - new, alpha=new)
-            for average, units, new in moves
-            if new
-        ]
+        averages = [average.lerp(units.mean(0), new) for average, units, new in moves if new]
         distributed.average(averages)
         if self.centred:
             self.visible_offset, self.hidden_offset, *averages = averages
@@ -187,55 +235,6 @@ class Contrast(Remembers):
         self.num_seen = int(state["num_seen"])
         for name in ("visible_offset", "hidden_offset", *["hidden_rate"] * bool(self.sparsity)):
             setattr(self, name, state[name].to(getattr(self, name)))
-
-
-class _Gap(torch.autograd.Function):
-    """A value whose gradient is the contrast of two phases: one product, no history."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        value: Tensor,
-        visible: Float[Tensor, "rows visible"],
-        hidden: Float[Tensor, "rows hidden"],
-        share: Float[Tensor, " rows"],
-        visible_offset: Tensor,
-        hidden_offset: Tensor,
-        dtype: torch.dtype,
-        spread: Float[Tensor, " visible"] | None,
-        scaled: bool,
-        *parameters: Tensor,
-    ) -> Tensor:
-        """Passes the value on and keeps the two sides and each row's share in the contrast."""
-        kept = (visible, hidden, share, visible_offset, hidden_offset)
-        learnt = () if spread is None else (spread, parameters[0], parameters[3])
-        ctx.save_for_backward(*kept, *learnt)
-        ctx.dtype, ctx.scaled = dtype, scaled
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """−ΔW, −Δb and −Δc times the gradient from above, and −Δ log σ² where it is learnt."""
-        visible, hidden, share, visible_offset, hidden_offset, *learnt = ctx.saved_tensors
-        with torch.autocast(share.device.type, enabled=False):
-            share = share * -outputs[0]
-            offsets = (visible_offset, hidden_offset)
-            sides = (visible, hidden)
-            weights, visible_bias, hidden_bias = centred_slopes(sides, offsets, share, ctx.dtype)
-            further: tuple[Tensor, ...] = ()
-            if learnt:
-                spread, W, width = learnt
-                seen, caused = torch.mv(visible.T, share), torch.mv(hidden.T, share)
-                change = (W * weights).sum(1) + seen * torch.mv(W, hidden_offset)
-                change = change + visible_offset * torch.mv(W, caused)
-                further = (-outputs[0] * spread - change,)
-                if ctx.scaled:
-                    variance = width.exp()
-                    moved = visible_offset * (1.0 - variance)
-                    hidden_bias = hidden_bias + torch.mv(weights.T, moved)
-                    visible_bias = visible_bias * variance
-                    weights = weights * variance.unsqueeze(1)
-        return (*[None] * 9, weights, visible_bias, hidden_bias, *further)
 
 
 class ContrastiveDivergence(Contrast):
@@ -257,21 +256,16 @@ class ContrastiveDivergence(Contrast):
     ) -> None:
         super().__init__(k, centred, sparsity)
 
-    def __call__(self, model: Bipartite, batch: Batch) -> Info:
-        """The gap, with the chains held fixed."""
-        data = model.states(batch.x)
+    def _phases(self, model: Bipartite, still: Resting, data: Tensor) -> Phases:
         seen, caused = model.visible_units, model.hidden_units
-        with torch.no_grad():
-            still = Resting.of(model)
-            first = still.activation(seen.statistic(data))
-            visible = seen.draw(still.field(caused.draw(first)), inplace=True)
+        first = still.activation(seen.statistic(data))
+        visible = seen.draw(still.field(caused.draw(first)), inplace=True)
+        last = still.activation(seen.statistic(visible))
+        for _ in range(self.k - 1):
+            hidden = caused.draw(last, inplace=True)
+            visible = seen.draw(still.field(hidden), inplace=True)
             last = still.activation(seen.statistic(visible))
-            for _ in range(self.k - 1):
-                hidden = caused.draw(last, inplace=True)
-                visible = seen.draw(still.field(hidden), inplace=True)
-                last = still.activation(seen.statistic(visible))
-            both, activation = torch.cat([data, visible]), torch.cat([first, last])
-        return {"loss": self.gap(model, still, both, len(data), activation)}
+        return Phases(torch.cat([data, visible]), len(data), torch.cat([first, last]), {})
 
 
 class PersistentContrastiveDivergence(Contrast):
@@ -312,21 +306,16 @@ class PersistentContrastiveDivergence(Contrast):
         hidden = model.hidden_units.draw(model.activation(visible), inplace=True)
         self.chains = distributed.take_rows(hidden)
 
-    def __call__(self, model: Bipartite, batch: Batch) -> Info:
-        """The gap, with the chains held fixed after k steps."""
-        data = model.states(batch.x)
-        n = len(data)
+    def _phases(self, model: Bipartite, still: Resting, data: Tensor) -> Phases:
         seen, caused = model.visible_units, model.hidden_units
-        with torch.no_grad():
-            still = Resting.of(model)
-            visible = seen.draw(still.field(self.chains), inplace=True)
-            for _ in range(self.k - 1):
-                hidden = caused.draw(still.activation(seen.statistic(visible)), inplace=True)
-                visible = seen.draw(still.field(hidden), inplace=True)
-            both = torch.cat([data, visible])
-            activation = still.activation(seen.statistic(both))
-            self.chains = caused.draw(activation[n:])
-        return {"loss": self.gap(model, still, both, n, activation)}
+        visible = seen.draw(still.field(self.chains), inplace=True)
+        for _ in range(self.k - 1):
+            hidden = caused.draw(still.activation(seen.statistic(visible)), inplace=True)
+            visible = seen.draw(still.field(hidden), inplace=True)
+        both = torch.cat([data, visible])
+        activation = still.activation(seen.statistic(both))
+        self.chains = caused.draw(activation[len(data) :])
+        return Phases(both, len(data), activation, {})
 
     def state_dict(self) -> State:
         """The chains and the offsets."""

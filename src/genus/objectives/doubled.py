@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.engine import Batch, Known, KnowsGradient, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.inference.products import lowered, plus_product
 from genus.objectives.centred import centred_slopes
-from genus.objectives.given import with_gradient
 from genus.objectives.persistent_layers import Deep, slid
 from genus.objectives.runaway import unless_runaway
 
@@ -73,7 +72,7 @@ class Doubled(NamedTuple):
         return -visible * (v @ self.visible_bias) - hidden * softplus(activation).sum(1)
 
 
-class DoubledContrast(Remembers):
+class DoubledContrast(KnowsGradient):
     """CD-k of one layer of the greedy stack, with its couplings halved from the start.
 
     Layers below show this one draws of their units, in a pass up with doubled couplings and the
@@ -185,15 +184,15 @@ class DoubledContrast(Remembers):
         )
         return [weights, visible if self.layer == 1 else 0.5 * visible, hidden]
 
-    def __call__(self, model: Deep, batch: Batch) -> Info:
+    def known(self, model: Deep, batch: Batch) -> Known:
         """The gap, with the chains held fixed after k steps."""
         data = batch.x.flatten(1)
         machine, seen = self.doubled(model), self.shown(model, data)
         with torch.autocast(data.device.type, enabled=False):
             gap, slopes = self._phases(machine, seen)
         pair = model.biases[self.layer - 1 : self.layer + 1]
-        pairs = zip([model.weights[self.layer - 1], *pair], slopes, strict=True)
-        return {"loss": with_gradient(gap, *pairs)}
+        parameters = [model.weights[self.layer - 1], *pair]
+        return Known({"loss": gap}, list(zip(parameters, slopes, strict=True)))
 
     def state_dict(self) -> State:
         """The biases that were left, the offsets and how many batches they have seen."""

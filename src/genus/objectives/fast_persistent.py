@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genus.engine import Batch, Info, State, distributed
+from genus.engine import State, distributed
 from genus.engine.counts import check_count
-from genus.inference.products import lowered, product
-from genus.objectives.contrastive import Bipartite, Contrast
+from genus.inference.products import product
+from genus.objectives.contrastive import Bipartite, Contrast, Phases
 from genus.objectives.resting import Resting
 from genus.objectives.sparsity import Sparsity
 
@@ -71,10 +71,10 @@ class FastPersistentContrastiveDivergence(Contrast):
         self.fast_visible_bias = torch.zeros_like(model.visible_bias)
         self.fast_hidden_bias = torch.zeros_like(model.hidden_bias)
 
-    def _walk(self, model: Bipartite) -> Tensor:
-        """The visible units after k Gibbs steps at θ + φ."""
+    def _walk(self, model: Bipartite, dtype: torch.dtype) -> Tensor:
+        """The visible units after k Gibbs steps at θ + φ, with products of this precision."""
         fast = Resting(
-            lowered(model.weights + self.fast_weights),
+            (model.weights + self.fast_weights).to(dtype),
             model.visible_bias + self.fast_visible_bias,
             model.hidden_bias + self.fast_hidden_bias,
         )
@@ -95,19 +95,15 @@ class FastPersistentContrastiveDivergence(Contrast):
         for name, step in zip(FAST, contrast, strict=True):
             setattr(self, name, self.decay * getattr(self, name) + self.fast_rate * step)
 
-    def __call__(self, model: Bipartite, batch: Batch) -> Info:
-        """The gap, with the chains held fixed after k steps; ``fast_norm`` is that of φ's W."""
-        data, still = model.states(batch.x), Resting.of(model)
-        with torch.no_grad():
-            self.chains = self._walk(model)
-            both = torch.cat([data, self.chains])
-            statistic = model.visible_units.statistic(both)
-            activation = still.activation(statistic)
-            with torch.autocast(data.device.type, enabled=False):
-                means = model.hidden_units.mean(activation)
-                self._follow(statistic, means, len(data), still.weights.dtype)
-        loss: Tensor = self.gap(model, still, both, len(data), activation)
-        return {"loss": loss, "fast_norm": self.fast_weights.norm()}
+    def _phases(self, model: Bipartite, still: Resting, data: Tensor) -> Phases:
+        """Reports also ``fast_norm``, that of φ's W."""
+        self.chains = self._walk(model, still.weights.dtype)
+        both = torch.cat([data, self.chains])
+        statistic = model.visible_units.statistic(both)
+        activation = still.activation(statistic)
+        means = model.hidden_units.mean(activation)
+        self._follow(statistic, means, len(data), still.weights.dtype)
+        return Phases(both, len(data), activation, {"fast_norm": self.fast_weights.norm()})
 
     def state_dict(self) -> State:
         """The chains, the offsets and φ."""

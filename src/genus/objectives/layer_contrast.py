@@ -8,11 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.engine import Batch, Known, KnowsGradient, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.centred import centred_slopes, newest
-from genus.objectives.given import with_gradient
 from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
 
@@ -45,18 +44,19 @@ class Layered(Protocol):
 
     def further_slopes(
         self, v: Tensor, hidden: Tensor, share: Tensor, offsets: Sequence[Tensor], slope: Tensor
-    ) -> Sequence[tuple[Tensor, Tensor]]:
+    ) -> Sequence[tuple[nn.Parameter, Tensor]]:
         """Parameters beside weights and biases, and Σ share ∂F(v) of each."""
 
 
 class Contrasted(NamedTuple):
-    """The gap in free energy with its gradient, and the visible side of the chains."""
+    """The gap in free energy and its slopes, and the visible side of the chains."""
 
     gap: Tensor
+    slopes: list[tuple[nn.Parameter, Tensor]]
     chains: Float[Tensor, "chains visible"]
 
 
-class LayerContrast(Remembers):
+class LayerContrast(KnowsGradient):
     """Mean F of the data less mean F of Gibbs chains (Hinton 2002; Tieleman 2008).
 
     The chains begin at the data, or go on from step to step. The label of a layer that has one
@@ -127,12 +127,12 @@ class LayerContrast(Remembers):
             else:
                 activation = still.activation(model.multiplied(both))
                 self.chains = bernoulli(activation[len(data) :].sigmoid())
-            gap = self._gap(model, both, len(data), activation, still.weights.dtype)
-        return Contrasted(gap, visible)
+            gap, slopes = self._gap(model, both, len(data), activation, still.weights.dtype)
+        return Contrasted(gap, slopes, visible)
 
     def _gap(
         self, model: Layered, both: Tensor, num_data: int, activation: Tensor, dtype: torch.dtype
-    ) -> Tensor:
+    ) -> tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]:
         """Mean F of the first rows less mean F of the others; slides the averages."""
         energy = model.free_energy_at(both, activation)
         hidden, visible = activation.sigmoid(), model.multiplied(both)
@@ -148,14 +148,13 @@ class LayerContrast(Remembers):
         found = centred_slopes((visible, hidden), offsets, -share, dtype)
         parameters = (model.weights, model.visible_bias, model.hidden_bias)
         further = model.further_slopes(both, hidden, share, offsets, found[0])
-        slopes = [*zip(parameters, found, strict=True), *further]
-        with torch.enable_grad():
-            return with_gradient(unless_runaway(share @ energy, self.log_states), *slopes)
+        gap = unless_runaway(share @ energy, self.log_states)
+        return gap, [*zip(parameters, found, strict=True), *further]
 
-    def __call__(self, model: Layered, batch: Batch) -> Info:
+    def known(self, model: Layered, batch: Batch) -> Known:
         """The gap, which says little about the likelihood."""
-        data = model.joined(batch.x.flatten(1), batch.condition)
-        return {"loss": self.contrast(model, data).gap}
+        found = self.contrast(model, model.joined(batch.x.flatten(1), batch.condition))
+        return Known({"loss": found.gap}, found.slopes)
 
     def state_dict(self) -> State:
         """The averages, how many batches they have seen, and the chains that persist."""

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from genus.engine import Batch, Info, Remembers, State, distributed
 from genus.engine.counts import check_count
+from genus.engine.remembers import with_gradient
 from genus.inference.gibbs import bernoulli
 from genus.objectives.centred import newest
-from genus.objectives.given import with_gradient
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["PersistentGibbs"]

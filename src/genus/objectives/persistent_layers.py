@@ -7,11 +7,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.engine import Batch, Known, KnowsGradient, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.centred import centred_slopes, newest
-from genus.objectives.given import with_gradient
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Deep", "PersistentLayers", "slid"]
@@ -53,7 +52,7 @@ class Deep(Protocol):
         """The layers as they are now."""
 
 
-class PersistentLayers(Remembers):
+class PersistentLayers(KnowsGradient):
     """Data, their hidden units by mean field, against chains that go on from step to step.
 
     The gradient is that of the variational bound B(x) at the means m that mean field finds in
@@ -150,11 +149,11 @@ class PersistentLayers(Remembers):
             gap = unless_runaway(gap, math.log(2.0) * sum(len(bias) for bias in model.biases))
             return gap, centred_slopes(layers, self.offsets, share, machine.weights[0].dtype)
 
-    def __call__(self, model: Deep, batch: Batch) -> Info:
+    def known(self, model: Deep, batch: Batch) -> Known:
         """The gap, with the chains held fixed after k steps."""
         gap, slopes = self._phases(model, batch.x.flatten(1))
-        pairs = zip([*model.weights, *model.biases], slopes, strict=True)
-        return {"loss": with_gradient(gap, *pairs)}
+        parameters = [*model.weights, *model.biases]
+        return Known({"loss": gap}, list(zip(parameters, slopes, strict=True)))
 
     def state_dict(self) -> State:
         """The chains, the offsets and how many batches they have seen."""

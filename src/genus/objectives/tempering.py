@@ -5,11 +5,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from genus.engine import Batch, Info, State, distributed
+from genus.engine import State, distributed
 from genus.engine.counts import check_count
 from genus.inference.tempering import Ladder, temper
 from genus.objectives.centred import SLIDE
-from genus.objectives.contrastive import Bipartite, Contrast
+from genus.objectives.contrastive import Bipartite, Contrast, Phases
 from genus.objectives.resting import Resting
 from genus.objectives.sparsity import Sparsity
 
@@ -19,8 +19,8 @@ __all__ = ["TemperedContrastiveDivergence"]
 class Path(Ladder, Protocol):
     """A path whose products can run in less precision."""
 
-    def lowered(self) -> Ladder:
-        """The same, its weights in the precision that products have now."""
+    def lowered(self, weights: Tensor) -> Ladder:
+        """The same, its weights in the precision that they were cast to."""
 
 
 class Temperable(Bipartite, Protocol):
@@ -77,18 +77,16 @@ class TemperedContrastiveDivergence(Contrast):
         self.chains = distributed.take_rows(units)
         self.swap_rates = bias.new_full((len(self.betas) - 1,), torch.nan)
 
-    def __call__(self, model: Temperable, batch: Batch) -> Info:
-        """The gap, with the chains held fixed after k steps."""
-        data = model.states(batch.x)
-        still, path = Resting.of(model), model._tempered().lowered()
-        with torch.no_grad(), torch.autocast(data.device.type, enabled=False):
-            self.chains, rates = temper(path, self.chains, self.betas, self.k)
-            slowly = self.swap_rates.lerp(rates.to(self.swap_rates), SLIDE)
-            self.swap_rates = torch.where(slowly.isnan(), rates.to(slowly), slowly)
-            both = torch.cat([data, self.chains[:, -1]])
-            activation = still.activation(model.visible_units.statistic(both))
-        loss: Tensor = self.gap(model, still, both, len(data), activation)
-        return {"loss": loss, "swap_rate": rates.mean(), "least_swap_rate": rates.min()}
+    def _phases(self, model: Temperable, still: Resting, data: Tensor) -> Phases:
+        """Reports also ``swap_rate`` and ``least_swap_rate``."""
+        path = model._tempered().lowered(still.weights)
+        self.chains, rates = temper(path, self.chains, self.betas, self.k)
+        slowly = self.swap_rates.lerp(rates.to(self.swap_rates), SLIDE)
+        self.swap_rates = torch.where(slowly.isnan(), rates.to(slowly), slowly)
+        both = torch.cat([data, self.chains[:, -1]])
+        activation = still.activation(model.visible_units.statistic(both))
+        info = {"swap_rate": rates.mean(), "least_swap_rate": rates.min()}
+        return Phases(both, len(data), activation, info)
 
     def state_dict(self) -> State:
         """The chains, the offsets and the rates."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genus.engine import Batch, Info, Remembers, State
+from genus.engine.remembers import with_gradient
 from genus.objectives.layer_contrast import LayerContrast, Layered
 
 __all__ = ["UpDown"]
@@ -72,7 +73,8 @@ class UpDown(Remembers):
             dreams = model.descend(model.units_of(found.chains))
         wake = -model.log_generated(awake).mean()
         sleep = -model.log_recognised(dreams).mean()
-        return {"loss": wake + sleep + found.gap, "wake": wake, "sleep": sleep, "gap": found.gap}
+        gap = with_gradient(found.gap, *found.slopes)
+        return {"loss": wake + sleep + gap, "wake": wake, "sleep": sleep, "gap": gap}
 
     def state_dict(self) -> State:
         """That of the chains."""

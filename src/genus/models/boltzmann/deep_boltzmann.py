@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from genus.distributions.odds import log_odds, mean_rate, odds_of_share
 from genus.engine import Algorithm, Budget, Descend, Optimiser, Stage, Stages
 from genus.engine.counts import check_count, count_or
+from genus.engine.remembers import with_gradient
 from genus.engine.seeding import seeded
 from genus.inference.annealing import Annealed, annealed_ratio, inverse_temperatures
 from genus.inference.enumerate import MOST_UNITS
@@ -21,7 +22,6 @@ from genus.models.boltzmann.layered import Layered
 from genus.models.boltzmann.sizes import check_sizes
 from genus.models.boltzmann.tempered_layers import Held, TemperedLayers
 from genus.objectives.doubled import DoubledContrast
-from genus.objectives.given import with_gradient
 from genus.objectives.persistent_layers import PersistentLayers
 from genus.spaces import Binary, Real
 

@@ -113,7 +113,7 @@ class Layer(nn.Module, ABC):
 
     def further_slopes(
         self, v: Tensor, hidden: Tensor, share: Tensor, offsets: Sequence[Tensor], slope: Tensor
-    ) -> Sequence[tuple[Tensor, Tensor]]:
+    ) -> Sequence[tuple[nn.Parameter, Tensor]]:
         """Parameters beside weights and biases, and Σ share ∂F(v) of each.
 
         Args:
@@ -261,7 +261,7 @@ class GaussianLayer(Layer):
 
     def further_slopes(
         self, v: Tensor, hidden: Tensor, share: Tensor, offsets: Sequence[Tensor], slope: Tensor
-    ) -> Sequence[tuple[Tensor, Tensor]]:
+    ) -> Sequence[tuple[nn.Parameter, Tensor]]:
         """Of log σ: ∂F = ũ (b + W h − ũ), where ⟨ũᵢ (W h)ᵢ⟩ is as exact as the slope of W."""
         scaled, weights = self.sent(v), self.weights.detach()
         seen, caused = torch.mv(scaled.T, share), torch.mv(hidden.T, share)

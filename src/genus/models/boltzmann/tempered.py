@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genus.inference.annealing import Annealed
-from genus.inference.products import lowered, plus_product
+from genus.inference.products import plus_product
 from genus.models.boltzmann.units import Bernoulli, Units, softplus
 
 __all__ = ["BINARY", "State", "Tempered", "softplus"]
@@ -54,9 +54,9 @@ class Tempered:
         hidden = self.hidden_units.log_partition(torch.zeros_like(self.hidden_bias.double()))
         return hidden.sum() + self.visible_units.log_base_partition(self.base_bias).sum()
 
-    def lowered(self) -> "Tempered":
-        """The same, its weights in the precision that products have now."""
-        return replace(self, weights=lowered(self.weights))
+    def lowered(self, weights: Tensor) -> "Tempered":
+        """The same, its weights in the precision that they were cast to."""
+        return replace(self, weights=weights)
 
     def at(self, visible: Tensor) -> State:
         """The state of these visible units."""
