@@ -87,7 +87,7 @@ def sbn(
     hidden: tuple[int, ...] = (200, 200, 200),
     objective: Literal["wake-sleep", "reweighted", "vimco"] = "reweighted",
     num_samples: int | None = None,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 0.02,
     batch_size: int = 100,
 ) -> Recipe:
     """A sigmoid belief network by wake–sleep (1 draw), reweighted wake–sleep (5) or VIMCO (50)."""

@@ -139,7 +139,7 @@ class SigmoidBeliefNetwork(WeightedBound, Encodes, Predicts):
 
     def algorithm(self) -> Algorithm:
         """Adam on reweighted wake–sleep with 5 draws, q learning awake and asleep."""
-        optimiser = Optimiser(learning_rate=2e-3, schedule="one-cycle")
+        optimiser = Optimiser(learning_rate=0.02, schedule="one-cycle")
         return Descend(WakeSleep(5, "both"), optimiser, batch_size=100, budget=Budget(epochs=50))
 
     @torch.no_grad()
