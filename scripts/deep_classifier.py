@@ -53,6 +53,7 @@ ERRORS = {
 MODELS = {"dbn": DeepBeliefNetwork, "dbm": DeepBoltzmannMachine}
 HIDDEN = {"dbn": (500, 500, 2000), "dbm": (500, 1000)}
 RATES = {"dbn": 0.5, "dbm": 0.1}
+SHARES = {"dbn": 0.02, "dbm": 0.5}
 CPU = torch.device("cpu")
 
 
@@ -215,8 +216,12 @@ def record(
         "seconds": round(seconds, 1),
         "command": shlex.join(["python", *sys.argv]),
         "note": "pretraining sees binary draws, classifiers grey pictures; "
-        f"hidden {list(options.hidden)}, dropout {options.dropout}"
-        + ("; one pretrained network for all seeds" if options.pretrained else ""),
+        f"hidden {list(options.hidden)}, dropout {options.dropout}; "
+        + (
+            "one pretrained network for all seeds"
+            if options.pretrained
+            else f"pretraining rate {options.pretraining_rate}, hidden share {options.hidden_share}"
+        ),
     }
 
 
@@ -244,7 +249,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--hidden", type=int, nargs="+", help="by default as published")
     add("--pretraining-epochs", type=float, default=90, help="over all layers")
     add("--pretraining-rate", type=float, help="by default 0.5, of a machine 0.1")
-    add("--hidden-share", type=float, default=0.02, help="of units that are on before learning")
+    add("--hidden-share", type=float, help="of units that are on before learning")
     add("--epochs", type=float, default=60, help="of fine-tuning")
     add("--fewest-steps", type=int, default=2000, help="of fine-tuning, where labels are few")
     add("--rate", type=float, default=1e-3)
@@ -257,7 +262,13 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.pretrained and options.hidden:
         parser.error("--hidden is that of the --pretrained network; give one of them")
     options.hidden = tuple(options.hidden or HIDDEN[options.model])
-    options.pretraining_rate = options.pretraining_rate or RATES[options.model]
+    for name, usual in (("pretraining_rate", RATES), ("hidden_share", SHARES)):
+        if getattr(options, name) is None:
+            setattr(options, name, usual[options.model])
+        elif options.pretrained:
+            parser.error(f"--{name.replace('_', '-')} is for pretraining, --pretrained has it done")
+    if options.pretraining_rate <= 0 or not 0.001 <= options.hidden_share <= 0.999:
+        parser.error("--pretraining-rate must be positive and --hidden-share 0.001 to 0.999")
     wrong = [count for count in options.labels if not 1 <= count <= 60_000]
     if wrong or options.seeds < 1:
         parser.error(

@@ -67,6 +67,16 @@ def test_slopes_that_are_known_move_a_model_as_autograd_does(name, accumulation)
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.parametrize("objective", [likelihood, KnownLikelihood()])
+def test_frozen_parameters_stay_and_keep_no_gradient(objective):
+    model = Gaussian()
+    model.mean.requires_grad_(False)
+    learn(model, Descend(objective, Optimiser("sgd", 0.1), batch_size=8), 3)
+    assert not model.mean.any()
+    assert model.log_variance.any()
+    assert model.mean.grad is None
+
+
 @pytest.mark.parametrize("name", ["adam", "sgd"])
 def test_descend_equals_a_loop_by_hand(name):
     settings = Optimiser(

@@ -638,6 +638,13 @@ def test_hidden_units_begin_as_rarely_on_as_asked(space):
     assert found.tolist()[0] == pytest.approx([0.02] * 5)
 
 
+@pytest.mark.parametrize(("rate", "lowest"), [(0.5, 0.02), (0.05, 0.01), ((0.3, 0.1), 0.3)])
+def test_one_rate_for_all_is_less_for_real_data(rate, lowest):
+    stages = network((3, 2), space=PLANE).algorithm(learning_rate=rate).stages
+    rates = [stage.algorithm.settings.learning_rate for stage in stages]
+    assert rates == pytest.approx([lowest, rate if isinstance(rate, float) else rate[1]])
+
+
 def test_layers_of_both_kinds_know_their_smallest_side():
     assert BinaryLayer(3, 20).smallest_side == 3
     assert GaussianLayer(3, 20).smallest_side == 20

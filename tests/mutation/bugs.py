@@ -1580,7 +1580,7 @@ def _wait_for_device""",
     ),
     *_of(
         "boltzmann",
-        "engine/remembers.py",
+        "engine/known.py",
         "objectives/test_boltzmann_objectives.py objectives/test_contrastive.py objectives/test_deep_boltzmann_objectives.py",
         ("the gradient of log Z lost", "slope * outputs[0] for", "slope * 0 for"),
     ),

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 import torch
+from contrasted import contrasted
 
 from genus.engine import Batch, Budget, Descend, Optimiser, Tensors, run
-from genus.engine.remembers import with_gradient
 from genus.models import RBM
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
@@ -49,14 +49,6 @@ def some(model, n=6):
     if isinstance(model.space, Real):
         return torch.randn(n, 2, generator=torch.Generator().manual_seed(1)).double() + 0.5
     return points(model)[1::2][:n]
-
-
-def contrasted(objective, model, both, num_data):
-    """The gap of these rows, with its gradient."""
-    gap, known = objective.contrast(
-        model, both, num_data, model.activation(both), model.weights.dtype
-    )
-    return with_gradient(gap, *known)
 
 
 def slopes(model, loss):

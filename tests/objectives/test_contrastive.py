@@ -2,9 +2,9 @@ import itertools
 
 import pytest
 import torch
+from contrasted import contrasted
 
 from genus.engine import Batch, Budget, Callback, Descend, Optimiser, Tensors, distributed, run
-from genus.engine.remembers import with_gradient
 from genus.inference.gibbs import bernoulli
 from genus.models import RBM
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
@@ -35,14 +35,6 @@ def transition(model):
     rise = torch.stack([torch.where(s == 1, up, 1 - up).prod(1) for s in h], 1)
     fall = torch.stack([torch.where(s == 1, down, 1 - down).prod(1) for s in V], 1)
     return (rise @ fall).detach()
-
-
-def contrasted(objective, model, both, num_data):
-    """The gap of these rows, with its gradient."""
-    gap, known = objective.contrast(
-        model, both, num_data, model.activation(both), model.weights.dtype
-    )
-    return with_gradient(gap, *known)
 
 
 def gradients(model, loss):

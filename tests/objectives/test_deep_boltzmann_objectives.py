@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genus.engine import Batch, Budget, Callback, Descend, Optimiser, Stages, Tensors, run
-from genus.engine.remembers import with_gradient
+from genus.engine.known import with_gradient
 from genus.engine.seeding import seeded
 from genus.models import DeepBoltzmannMachine
 from genus.objectives.centred import centred_slopes

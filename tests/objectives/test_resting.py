@@ -136,3 +136,27 @@ def test_in_low_precision_only_the_slopes_of_matrices_are_rounded(name):
             assert 1e-5 * scale < float((low - exact).abs().max()) < 0.02 * scale
         else:
             assert float((low - exact).abs().max()) < 1e-5 * scale + 1e-7
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16", "float64"])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_slopes_are_as_their_parameters_and_have_memory_of_their_own(name, precision):
+    """Else what an optimiser, clipping or an all-reduce writes into one would reach others."""
+    begin, objective = LEARNERS[name]
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    model, method = begin().to(dtype), objective()
+    x = (torch.rand(20, 40) < 0.3).to(dtype)
+    labels = torch.arange(20) % 10 if name == "label" else None
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        method.start(model, 20)
+        info, slopes = method.known(model, Batch(x, labels))
+    assert not info["loss"].requires_grad
+    places = [p.data_ptr() for p in model.parameters()]
+    places += [t.data_ptr() for t in vars(method).values() if isinstance(t, torch.Tensor)]
+    for parameter, slope in slopes:
+        assert slope.shape == parameter.shape
+        assert slope.dtype == parameter.dtype
+        assert slope.stride() == parameter.stride()
+        assert slope.untyped_storage().nbytes() == slope.numel() * slope.element_size()
+        assert slope.data_ptr() not in places
+        places.append(slope.data_ptr())

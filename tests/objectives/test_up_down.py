@@ -5,7 +5,7 @@ import torch
 
 from genus import spaces
 from genus.engine import Batch
-from genus.engine.remembers import with_gradient
+from genus.engine.known import with_gradient
 from genus.inference.enumerate import binary_chunks
 from genus.models import DeepBeliefNetwork
 from genus.objectives.layer_contrast import LayerContrast

@@ -81,6 +81,23 @@ def test_a_watched_and_drawn_run_equals_an_unwatched_one_bit_for_bit(name, tmp_p
     assert "free_energy_gap" in last
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_hidden_units_begin_as_rarely_on_as_the_setting_says(name):
+    model = recipe_of(name, hidden_share=0.1).model
+    biases = [p for n, p in model.named_parameters() if "bias" in n and "visible" not in n]
+    rates = [bias.sigmoid().mean().item() for bias in biases[-3:]]
+    assert rates == pytest.approx([0.1] * 3)
+
+
+def test_a_small_network_learns_to_tell_digits_apart():
+    """Its error is 0.22, and chance 0.9, where it would stay from a share of 0.02."""
+    recipe = recipe_of("dbn-500-500-2000", 1500, hidden=(60, 200), batch_size=100)
+    learn(recipe)
+    x, y = recipe.data.base.materialise("test"), recipe.data.labels("test")
+    wrong = recipe.model.classify(x).argmax(1) != y
+    assert float(wrong.float().mean()) < 0.45
+
+
 def test_each_layer_of_a_belief_net_may_have_a_rate_of_its_own():
     entry = recipes.find("dbn-500-2000")
     data = recipes.data_for(entry, "digits")

@@ -6,10 +6,11 @@ from genus.engine.batches import Batch, Source, Tensors
 from genus.engine.budget import Budget, Progress
 from genus.engine.descend import Descend
 from genus.engine.ema import EMA
+from genus.engine.known import Known, KnowsGradient, with_gradient
 from genus.engine.loop import Callback, NotFiniteError, Run, run
 from genus.engine.maximise import Maximise, Statistics
 from genus.engine.optimisers import Optimiser
-from genus.engine.remembers import Known, KnowsGradient, Remembers
+from genus.engine.remembers import Remembers
 from genus.engine.stages import Stage, Stages
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "Statistics",
     "Tensors",
     "run",
+    "with_gradient",
 ]

@@ -8,8 +8,9 @@ from genus.engine.algorithm import Algorithm, Info, Objective, State
 from genus.engine.batches import Batch
 from genus.engine.budget import Budget, Progress
 from genus.engine.ema import EMA
+from genus.engine.known import KnowsGradient
 from genus.engine.optimisers import Optimiser, schedule_factor
-from genus.engine.remembers import KnowsGradient, Remembers
+from genus.engine.remembers import Remembers
 
 __all__ = ["Descend", "detached", "update"]
 
@@ -20,7 +21,8 @@ class Descend(Algorithm):
     Args:
         objective: from model and batch to ``{"loss": ...}``; one that has a memory (a
             persistent chain) offers ``start``, ``state_dict`` and ``load_state_dict``, see
-            :class:`~genus.engine.remembers.Remembers`.
+            :class:`~genus.engine.remembers.Remembers`. The gradient of one that knows it, see
+            :class:`~genus.engine.known.KnowsGradient`, is taken as it stands.
         optimiser: what moves the parameters.
         batch_size: examples a step.
         accumulation: split each batch into this many parts, for large batches in little memory.
@@ -67,7 +69,8 @@ class Descend(Algorithm):
         elif isinstance(self.objective, KnowsGradient):
             info, slopes = self.objective.known(self.model, batch)
             for parameter, slope in slopes:
-                parameter.grad = slope
+                if parameter.requires_grad:
+                    parameter.grad = slope
         else:
             info = self.objective(self.model, batch)
             info["loss"].backward()

@@ -7,12 +7,14 @@ step (PCD, Younes 1989; Tieleman 2008).
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from genus.engine import Batch, Info, Known, KnowsGradient, State, distributed
+from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.objectives.centred import centred_slopes, newest
 from genus.objectives.resting import Resting
@@ -85,10 +87,10 @@ class Phases(NamedTuple):
     both: Tensor
     num_data: int
     activation: Tensor
-    info: Info
+    info: Mapping[str, Tensor] = MappingProxyType({})
 
 
-class Contrast(KnowsGradient):
+class Contrast(KnowsGradient, Remembers):
     """What CD and PCD share: the gap in free energy, and its gradient in centred coordinates.
 
     With offsets μ and λ, slow averages of the visible and hidden units over the data, the
@@ -151,30 +153,23 @@ class Contrast(KnowsGradient):
         """The gap, with the chains held fixed where they have come to."""
         still = Resting.of(model)
         with torch.autocast(still.visible_bias.device.type, enabled=False):
-            both, num_data, activation, info = self._phases(model, still, model.states(batch.x))
-            gap, slopes = self.contrast(model, both, num_data, activation, still.weights.dtype)
-        return Known({"loss": gap, **info}, slopes)
+            phases = self._phases(model, still, model.states(batch.x))
+            gap, slopes = self.contrast(model, phases, still.weights.dtype)
+        return Known({"loss": gap, **phases.info}, slopes)
 
     @torch.no_grad()
     def contrast(
-        self, model: Bipartite, both: Tensor, num_data: int, activation: Tensor, dtype: torch.dtype
+        self, model: Bipartite, phases: Phases, dtype: torch.dtype
     ) -> tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]:
-        """Mean F of the first ``num_data`` rows less mean F of the others; slides the offsets.
-
-        Args:
-            model: whose free energy it is.
-            both: the visible units of data and chains.
-            num_data: how many rows are data.
-            activation: what the rows send to the hidden units.
-            dtype: in which products run.
-        """
+        """Mean F of the data less mean F of the chains, with products in this precision."""
+        both, num_data, activation, _ = phases
         share = both.new_full((len(both),), 1.0 / (len(both) - num_data))
         share[:num_data] = -1.0 / num_data
         gap = -torch.dot(share, model.free_energy_at(both, activation))
         gap = unless_runaway(gap, self.log_states)
         hidden = model.hidden_units.mean(activation)
         visible = model.visible_units.statistic(both)
-        self._slide(visible[:num_data], hidden[:num_data])
+        self._slide(visible[:num_data], hidden[:num_data], share[:num_data])
         if self.sparsity:
             excess = self.sparsity.cost * (self.hidden_rate - self.sparsity.target)
             hidden[:num_data] -= excess
@@ -210,14 +205,18 @@ class Contrast(KnowsGradient):
             weights = weights * variance.unsqueeze(1)
         return [weights, visible_bias, hidden_bias, spread - change]
 
-    def _slide(self, visible: Tensor, hidden: Tensor) -> None:
-        """Moves the averages towards the means of the data."""
+    def _slide(self, visible: Tensor, hidden: Tensor, share: Tensor) -> None:
+        """Moves the averages towards the means of the data, of which each has a share of −1/n."""
         self.num_seen += 1
         part = newest(self.num_seen) if self.centred else 0.0
         moves = [(self.visible_offset, visible, part), (self.hidden_offset, hidden, part)]
         if self.sparsity:
             moves.append((self.hidden_rate, hidden, 1.0 - self.sparsity.decay))
-        averages = [average.lerp(units.mean(0), new) for average, units, new in moves if new]
+        averages = [
+            torch.addmv(average, units.T, share, beta=1.0 - new, alpha=-new)
+            for average, units, new in moves
+            if new
+        ]
         distributed.average(averages)
         if self.centred:
             self.visible_offset, self.hidden_offset, *averages = averages
@@ -265,7 +264,7 @@ class ContrastiveDivergence(Contrast):
             hidden = caused.draw(last, inplace=True)
             visible = seen.draw(still.field(hidden), inplace=True)
             last = still.activation(seen.statistic(visible))
-        return Phases(torch.cat([data, visible]), len(data), torch.cat([first, last]), {})
+        return Phases(torch.cat([data, visible]), len(data), torch.cat([first, last]))
 
 
 class PersistentContrastiveDivergence(Contrast):
@@ -315,7 +314,7 @@ class PersistentContrastiveDivergence(Contrast):
         both = torch.cat([data, visible])
         activation = still.activation(seen.statistic(both))
         self.chains = caused.draw(activation[len(data) :])
-        return Phases(both, len(data), activation, {})
+        return Phases(both, len(data), activation)
 
     def state_dict(self) -> State:
         """The chains and the offsets."""

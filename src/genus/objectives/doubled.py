@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from genus.engine import Batch, Known, KnowsGradient, State, distributed
+from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.inference.products import lowered, plus_product
@@ -72,7 +72,7 @@ class Doubled(NamedTuple):
         return -visible * (v @ self.visible_bias) - hidden * softplus(activation).sum(1)
 
 
-class DoubledContrast(KnowsGradient):
+class DoubledContrast(KnowsGradient, Remembers):
     """CD-k of one layer of the greedy stack, with its couplings halved from the start.
 
     Layers below show this one draws of their units, in a pass up with doubled couplings and the

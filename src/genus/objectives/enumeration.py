@@ -5,7 +5,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from genus.engine import Batch, Info
-from genus.engine.remembers import with_gradient
+from genus.engine.known import with_gradient
 
 __all__ = ["EnumeratedLikelihood"]
 

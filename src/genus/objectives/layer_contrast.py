@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genus.engine import Batch, Known, KnowsGradient, State, distributed
+from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.centred import centred_slopes, newest
@@ -56,7 +56,7 @@ class Contrasted(NamedTuple):
     chains: Float[Tensor, "chains visible"]
 
 
-class LayerContrast(KnowsGradient):
+class LayerContrast(KnowsGradient, Remembers):
     """Mean F of the data less mean F of Gibbs chains (Hinton 2002; Tieleman 2008).
 
     The chains begin at the data, or go on from step to step. The label of a layer that has one

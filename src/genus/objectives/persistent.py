@@ -6,9 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from genus.engine import Batch, Info, Remembers, State, distributed
+from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
-from genus.engine.remembers import with_gradient
 from genus.inference.gibbs import bernoulli
 from genus.objectives.centred import newest
 from genus.objectives.runaway import unless_runaway
@@ -34,7 +33,7 @@ class Walks(Protocol):
         """E of all units, shape ``(batch,)``."""
 
 
-class PersistentGibbs(Remembers):
+class PersistentGibbs(KnowsGradient, Remembers):
     """Data, their hidden units by mean field, against chains that go on from step to step.
 
     Its loss is the gap in mean energy, which says little about the likelihood. Its gradient is
@@ -96,10 +95,10 @@ class PersistentGibbs(Remembers):
         mean = mean.index_add(0, first, -pairs * self.offset[second])
         return gap, -pairs, -mean.index_add(0, second, -pairs * self.offset[first])
 
-    def __call__(self, model: Walks, batch: Batch) -> Info:
+    def known(self, model: Walks, batch: Batch) -> Known:
         """The gap, with the chains held fixed after k sweeps."""
         gap, pairs, bias = self._phases(model, batch.x)
-        return {"loss": with_gradient(gap, (model.pair_weights, pairs), (model.bias, bias))}
+        return Known({"loss": gap}, [(model.pair_weights, pairs), (model.bias, bias)])
 
     def state_dict(self) -> State:
         """The chains, the offset and how many batches it has seen."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from genus.engine import Batch, Known, KnowsGradient, State, distributed
+from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.centred import centred_slopes, newest
@@ -52,7 +52,7 @@ class Deep(Protocol):
         """The layers as they are now."""
 
 
-class PersistentLayers(KnowsGradient):
+class PersistentLayers(KnowsGradient, Remembers):
     """Data, their hidden units by mean field, against chains that go on from step to step.
 
     The gradient is that of the variational bound B(x) at the means m that mean field finds in

@@ -19,8 +19,8 @@ __all__ = ["TemperedContrastiveDivergence"]
 class Path(Ladder, Protocol):
     """A path whose products can run in less precision."""
 
-    def lowered(self, weights: Tensor) -> Ladder:
-        """The same, its weights in the precision that they were cast to."""
+    def with_weights(self, weights: Tensor) -> Ladder:
+        """The same with weights that were cast to another precision."""
 
 
 class Temperable(Bipartite, Protocol):
@@ -79,7 +79,7 @@ class TemperedContrastiveDivergence(Contrast):
 
     def _phases(self, model: Temperable, still: Resting, data: Tensor) -> Phases:
         """Reports also ``swap_rate`` and ``least_swap_rate``."""
-        path = model._tempered().lowered(still.weights)
+        path = model._tempered().with_weights(still.weights)
         self.chains, rates = temper(path, self.chains, self.betas, self.k)
         slowly = self.swap_rates.lerp(rates.to(self.swap_rates), SLIDE)
         self.swap_rates = torch.where(slowly.isnan(), rates.to(slowly), slowly)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genus.engine import Batch, Info, Remembers, State
-from genus.engine.remembers import with_gradient
+from genus.engine.known import with_gradient
 from genus.objectives.layer_contrast import LayerContrast, Layered
 
 __all__ = ["UpDown"]

@@ -32,7 +32,7 @@ from genus.spaces import Binary, Categorical, Real
 __all__ = ["DeepBeliefNetwork"]
 
 MOST_ROWS = 2048
-REAL_RATE = 0.02
+REAL_SHARE, MOST_REAL_RATE = 0.2, 0.02
 NUM_PROPOSALS = 16
 
 
@@ -125,8 +125,8 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
         :meth:`~genus.models.boltzmann.greedy.Shared.learner_of_reals`.
 
         Args:
-            learning_rate: one for each layer from the bottom, or one for all; with one for
-                all, a lowest layer of real data, which learns by Adam, has 0.02.
+            learning_rate: one for each layer from the bottom, or one for all; of one for all
+                real data take a fifth in the lowest, at most 0.02, which learns by Adam.
             momentum: of stochastic gradient descent.
             weight_decay: of the layers.
             k: Gibbs steps between two steps of learning.
@@ -142,7 +142,7 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
         rates = layer_rates(learning_rate, len(self.stack.layers))
         real = isinstance(self.space, Real)
         if real and not isinstance(learning_rate, Sequence):
-            rates = (REAL_RATE, *rates[1:])
+            rates = (min(REAL_SHARE * rates[0], MOST_REAL_RATE), *rates[1:])
         shared = Shared(k, num_chains, momentum, weight_decay, batch_size)
         return layer_by_layer(rates, shared, up_down, up_down_rate, real=real)
 
@@ -178,10 +178,12 @@ class DeepBeliefNetwork(LayeredBound, WeightedBound, Encodes, Completes, Classif
         """Begins the biases of all hidden units at the log odds of a share. Call before training.
 
         Where few are on at first, each comes to stand for a detail of its own, and features tell
-        classes apart better (Hinton 2010, section 8.1).
+        classes apart better (Hinton 2010, section 8.1). But it takes long until all have found
+        one: for a hundred units and a few hundred steps 0.25 is better than 0.02.
 
         Args:
-            share: of hidden units that are on before learning, such as 0.02; 0.5 otherwise.
+            share: of hidden units that are on before learning; without this call it is 0.5. A
+                layer that begins as the transpose of the one below forgets it.
 
         Raises:
             ValueError: where it does not lie between 0.001 and 0.999.

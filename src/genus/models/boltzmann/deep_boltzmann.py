@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genus.distributions.odds import log_odds, mean_rate, odds_of_share
 from genus.engine import Algorithm, Budget, Descend, Optimiser, Stage, Stages
 from genus.engine.counts import check_count, count_or
-from genus.engine.remembers import with_gradient
+from genus.engine.known import with_gradient
 from genus.engine.seeding import seeded
 from genus.inference.annealing import Annealed, annealed_ratio, inverse_temperatures
 from genus.inference.enumerate import MOST_UNITS
@@ -178,7 +178,7 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
         """Begins the biases of all hidden units at the log odds of a share. Call before training.
 
         Args:
-            share: of hidden units that are on before learning, such as 0.02; 0.5 otherwise.
+            share: of hidden units that are on before learning; without this call it is 0.5.
 
         Raises:
             ValueError: where it does not lie between 0.001 and 0.999.

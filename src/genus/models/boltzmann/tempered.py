@@ -54,8 +54,8 @@ class Tempered:
         hidden = self.hidden_units.log_partition(torch.zeros_like(self.hidden_bias.double()))
         return hidden.sum() + self.visible_units.log_base_partition(self.base_bias).sum()
 
-    def lowered(self, weights: Tensor) -> "Tempered":
-        """The same, its weights in the precision that they were cast to."""
+    def with_weights(self, weights: Tensor) -> "Tempered":
+        """The same with weights that were cast to another precision."""
         return replace(self, weights=weights)
 
     def at(self, visible: Tensor) -> State:
