@@ -8,7 +8,7 @@ from genus.engine.algorithm import Objective
 from genus.models.variational import VAE, SigmoidBeliefNetwork
 from genus.objectives.variational import EvidenceLowerBound, ImportanceWeighted
 from genus.objectives.wake_sleep import VIMCO, WakeSleep
-from genus.recipes.recipe import Entry, Published, Recipe
+from genus.recipes.recipe import Entry, Full, Published, Recipe
 from genus.recipes.suits import need_binary, need_images, need_labels
 
 __all__ = ["ENTRIES", "iwae_50", "sbn", "vae", "vae_conv"]
@@ -161,5 +161,6 @@ ENTRIES = (
         function=sbn,
         source="Bornschein & Bengio 2015",
         model="SigmoidBeliefNetwork",
+        full=Full(Budget(epochs=88), effort=1000, precision="bf16"),
     ),
 )
