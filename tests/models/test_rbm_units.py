@@ -422,3 +422,17 @@ def test_score_is_the_slope_of_log_p_in_closed_form():
             assert torch.allclose(a, b, atol=1e-8)
     with pytest.raises(ValueError, match="a score needs a Real space"):
         stiff("binary", "binary").score_and_divergence(torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_means_found_with_their_sum_over_states_are_those_found_alone(kind, dtype):
+    """The means are held against sums over states by other tests; here up to fields of ±200."""
+    units = RBM(Binary((2,)), 2, hidden=kind, num_states=LEVELS).hidden_units
+    field = torch.linspace(-200.0, 200.0, 606, dtype=dtype).reshape(-1, 6)
+    mean, log_partition = units.mean_and_log_partition(field)
+    tolerance = {"rtol": 64 * torch.finfo(dtype).eps, "atol": 256 * torch.finfo(dtype).eps}
+    assert torch.allclose(mean, units.mean(field), **tolerance)
+    assert torch.allclose(log_partition, units.log_partition(field), **tolerance)
+    assert mean.dtype == log_partition.dtype == dtype
+    assert log_partition.shape == units.log_partition(field).shape

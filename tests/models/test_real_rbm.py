@@ -1,6 +1,7 @@
 """RBMs of real data learn clusters at their defaults."""
 
 import math
+import statistics
 
 import pytest
 import torch
@@ -44,13 +45,17 @@ def test_hidden_units_are_undecided_at_the_mean_and_see_every_scale_alike():
 
 @pytest.mark.parametrize(
     ("kind", "num_hidden", "epochs", "gap"),
-    # seen: 0.18 nats, and 0.5 to 1.5 over ten seeds; the machine begins 5.7 and 4.4 away
-    [("two", 8, 10, 0.5), ("four", 16, 30, 2.0)],
+    # seen: 0.18 nats, and 0.5 to 2.2 over ten seeds; the machine begins 5.7 and 4.4 away
+    [("two", 8, 10, 0.5), ("four", 16, 30, 1.9)],
 )
 def test_clusters_are_learnt_at_the_defaults(kind, num_hidden, epochs, gap):
+    """The median of three seeds: one in ten ends further away, by chance of its rounding."""
     x, entropy = clusters(kind)
-    model = begun(x, num_hidden).fit(x, epochs=epochs, device="cpu")
-    assert float(model.log_prob(x).detach().mean()) > -entropy - gap
+    missed = []
+    for seed in range(3):
+        model = begun(x, num_hidden, seed).fit(x, epochs=epochs, seed=seed, device="cpu")
+        missed.append(-entropy - float(model.log_prob(x).detach().mean()))
+    assert statistics.median(missed) < gap
 
 
 @pytest.mark.slow

@@ -37,4 +37,7 @@ def product(
     below: Float[Tensor, "rows below"], above: Float[Tensor, "rows above"], dtype: torch.dtype
 ) -> Float[Tensor, "below above"]:
     """belowᵀ above, multiplied in a precision and returned in that of ``below``."""
-    return torch.mm(below.to(dtype).T, above.to(dtype)).to(below.dtype)
+    if below.dtype == dtype:
+        return torch.mm(below.T, above)
+    turned = below.T.to(dtype, memory_format=torch.contiguous_format)
+    return torch.mm(turned, above.to(dtype)).to(below.dtype)

@@ -1,6 +1,7 @@
 """The contrast of two phases in centred coordinates, carried back to weights and biases."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from genus.inference.products import product
 
-__all__ = ["SLIDE", "centred_slopes", "newest"]
+__all__ = ["SLIDE", "centred_slopes", "newest", "shares"]
 
 SLIDE = 0.01
 """The memory of a hundred batches: long against their noise, short against learning."""
@@ -22,6 +23,18 @@ def newest(num_seen: int) -> float:
             biases alone would make of the units, that counts as one.
     """
     return max(SLIDE, 1.0 / (num_seen + 1))
+
+
+def shares(num_data: int, num_chains: int, like: Tensor) -> Float[Tensor, " rows"]:
+    """1/n of every chain and −1/n of every datum, which come first; nobody may write into it."""
+    return _shares(num_data, num_chains, like.dtype, like.device)
+
+
+@lru_cache(maxsize=8)
+def _shares(num_data: int, num_chains: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    share = torch.full((num_data + num_chains,), 1.0 / num_chains, dtype=dtype, device=device)
+    share[:num_data] = -1.0 / num_data
+    return share
 
 
 def centred_slopes(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
-from genus.objectives.centred import centred_slopes, newest
+from genus.objectives.centred import centred_slopes, newest, shares
 from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
 from genus.objectives.sparsity import Sparsity
@@ -44,6 +44,12 @@ class Side(Protocol):
     def mean(self, field: Tensor) -> Tensor:
         """E[x | field]."""
 
+    def energy(self, x: Tensor, bias: Tensor) -> Tensor:
+        """What the units cost by themselves, ``(batch,)``."""
+
+    def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """E[x | field], and log Σ exp(−E) of each unit."""
+
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """Draws; ``inplace`` may overwrite the field."""
 
@@ -69,9 +75,6 @@ class Bipartite(Protocol):
 
     def activation(self, v: Tensor) -> Tensor:
         """The field of the hidden units given the visible ones, ``(batch, hidden)``."""
-
-    def free_energy_at(self, v: Tensor, activation: Tensor) -> Tensor:
-        """F(v) where its activation is known already, ``(batch,)``."""
 
 
 class Phases(NamedTuple):
@@ -163,11 +166,11 @@ class Contrast(KnowsGradient, Remembers):
     ) -> tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]:
         """Mean F of the data less mean F of the chains, with products in this precision."""
         both, num_data, activation, _ = phases
-        share = both.new_full((len(both),), 1.0 / (len(both) - num_data))
-        share[:num_data] = -1.0 / num_data
-        gap = -torch.dot(share, model.free_energy_at(both, activation))
+        share = shares(num_data, len(both) - num_data, both)
+        hidden, partition = model.hidden_units.mean_and_log_partition(activation)
+        energy = model.visible_units.energy(both, model.visible_bias)
+        gap = torch.dot(share, partition.sum(1).sub_(energy))
         gap = unless_runaway(gap, self.log_states)
-        hidden = model.hidden_units.mean(activation)
         visible = model.visible_units.statistic(both)
         self._slide(visible[:num_data], hidden[:num_data], share[:num_data])
         if self.sparsity:

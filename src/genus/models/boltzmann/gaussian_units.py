@@ -100,6 +100,11 @@ class Gaussian(Units):
         """f."""
         return field
 
+    @torch.no_grad()
+    def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """F itself, and A(f)."""
+        return field, self.log_partition(field)
+
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """f + σ ε."""
         mean = field.detach()

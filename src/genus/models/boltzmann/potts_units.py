@@ -62,6 +62,14 @@ class Potts(Discrete):
         """The probability of each value."""
         return self._grouped(field).softmax(-1).flatten(-2)
 
+    @torch.no_grad()
+    def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """The probability of each value, exp(f_k − A), and A."""
+        groups = self._grouped(field)
+        log_partition = groups.logsumexp(-1)
+        mean = (groups - log_partition.unsqueeze(-1)).exp_()
+        return mean.flatten(-2), log_partition
+
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """The value whose exponential clock of rate p_k rings first."""
         chance = self._grouped(field.detach()).softmax(-1)

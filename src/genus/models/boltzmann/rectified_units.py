@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genus.distributions.odds import described
 from genus.inference.gibbs import bernoulli
-from genus.models.boltzmann.units import Discrete, softplus
+from genus.models.boltzmann.units import Bernoulli, Discrete, softplus
 
 __all__ = ["Rectified"]
 
@@ -74,6 +74,12 @@ class Rectified(Discrete):
     def mean(self, field: Tensor) -> Tensor:
         """Σᵢ σ(f − i + ½)."""
         return self._copies(field).sigmoid_().sum(-1)
+
+    @torch.no_grad()
+    def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums over the copies of those of a binary unit."""
+        mean, log_partition = Bernoulli().mean_and_log_partition(self._copies(field))
+        return mean.sum(-1), log_partition.sum(-1)
 
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """The sum of the drawn copies."""

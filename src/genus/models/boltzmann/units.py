@@ -78,6 +78,10 @@ class Units(nn.Module, ABC):
         """E[x | f]."""
 
     @abstractmethod
+    def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """Both of these, with what they share found once; without a gradient."""
+
+    @abstractmethod
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """Draws from p(x | f); ``inplace`` may overwrite the field."""
 
@@ -176,6 +180,16 @@ class Bernoulli(Discrete):
     def mean(self, field: Tensor) -> Tensor:
         """σ(f)."""
         return field.sigmoid()
+
+    @torch.no_grad()
+    def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
+        """σ(f), and log(1 + eᶠ) = f − log σ(f), which costs less than a softplus.
+
+        To the rounding of f; it is 0 where σ(f) is below the least normal number.
+        """
+        mean = field.sigmoid()
+        log_mean = mean.clamp_min(torch.finfo(mean.dtype).tiny).log_()
+        return mean, torch.sub(field, log_mean, out=log_mean).clamp_min_(0.0)
 
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """1 with probability σ(f)."""
