@@ -194,3 +194,22 @@ def test_other_files_of_this_form_are_refused(tmp_path):
         write_idx(folder / name, np.zeros(shape, np.uint8))
     with pytest.raises(ValueError, match="70000"):
         genus.data.load("mnist", folder=tmp_path)
+
+
+def test_another_draw_of_the_same_pictures():
+    """Bits of 40 draws have the grey levels as their mean, to 5 deviations of the worst pixel."""
+    drawn = genus.data.load("mnist", view="binary")
+    first = drawn.materialise("test", 20)
+    grey = genus.data.load("mnist", view="pixels").materialise("test", 20).float() / 255
+    again = torch.stack([drawn.redrawn(draw).materialise("test", 20) for draw in range(40)])
+    assert torch.equal(again[0], first)
+    assert not torch.equal(again[1], first)
+    assert torch.equal(again[1:, grey == 1.0], torch.ones_like(again[1:, grey == 1.0]))
+    assert float((again.mean(0) - grey).abs().max()) < 5 * (0.25 / 40) ** 0.5
+    chunk = drawn.redrawn(3).test.to(torch.device("cpu"))
+    assert torch.equal(next(iter(chunk.in_order(20))).x, again[3])
+    assert drawn.is_drawn
+    assert not genus.data.load("mnist", view="pixels").is_drawn
+    for wrong in (-1, 0.5, True):
+        with pytest.raises(ValueError, match="draw must be"):
+            drawn.redrawn(wrong)

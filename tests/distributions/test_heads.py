@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from genus import distributions, spaces
+from genus.distributions.bernoulli import entropy
 from genus.testing.statistics import g_test
 
 SHAPE = (2, 3)
@@ -111,3 +112,11 @@ def test_half_precision_parameters_give_full_precision_losses():
 def test_a_head_that_does_not_suit_is_refused():
     with pytest.raises(ValueError, match="does not suit"):
         distributions.head(spaces.Real(SHAPE), "bernoulli")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_entropy_of_bits_is_that_of_their_definition(dtype):
+    p = torch.cat([torch.tensor([0.0, 1e-30, 1e-9, 0.5, 1.0]), torch.rand(2000)]).to(dtype)
+    wanted = torch.special.entr(p.double()) + torch.special.entr(1 - p.double())
+    assert torch.allclose(entropy(p).double(), wanted, atol=8 * torch.finfo(dtype).eps)
+    assert entropy(p).dtype == dtype

@@ -12,7 +12,7 @@ from genus.evaluation.likelihood import likelihood
 from genus.models import DeepBeliefNetwork
 from genus.models.boltzmann.kept import Kept
 from genus.recipes.results import baselines_of, metrics_of
-from genus.spaces import Binary, Categorical
+from genus.spaces import Binary, Categorical, Pixels
 from genus.testing import stiffen
 
 
@@ -27,10 +27,10 @@ def votes():
     return replace(dataset("table", Binary((20,)), x, labels), steps=(Floats(),)).conditional()
 
 
-def network(**settings):
+def network(shape=(20,), **settings):
     torch.manual_seed(0)
     labels = Categorical((), 2)
-    return DeepBeliefNetwork(Binary((20,)), (18, 17), condition=labels, num_steps=20, **settings)
+    return DeepBeliefNetwork(Binary(shape), (18, 17), condition=labels, num_steps=20, **settings)
 
 
 def test_the_error_rate_counts_wrong_answers(votes):
@@ -42,6 +42,7 @@ def test_the_error_rate_counts_wrong_answers(votes):
     assert found.interval[0] <= found.value <= found.interval[1]
     assert found.num_examples == len(labels)
     assert error_rate(model, votes, n=7).num_examples == 7
+    assert error_rate(model, votes, num_draws=3) == found
     floor = error_rate_floor(votes)
     assert floor.value == pytest.approx(float((labels != 1).double().mean()))
 
@@ -51,6 +52,38 @@ def test_a_trained_network_makes_fewer_errors_than_its_floor(votes):
     algorithm = model.algorithm(num_chains=20, learning_rate=0.1, batch_size=20)
     model.fit(votes.train, algorithm=algorithm, epochs=40, device="cpu")
     assert error_rate(model, votes).value < 0.05 < error_rate_floor(votes).value
+
+
+def test_a_picture_is_told_apart_by_the_mean_over_draws_of_it():
+    """Grey rows whose halves differ little: one draw misleads more often than ten."""
+    generator = torch.Generator().manual_seed(1)
+    labels = (torch.rand(600, generator=generator) < 0.5).long()
+    level = torch.where(torch.arange(20) < 10, 160, 95)
+    x = torch.stack([level, level.flip(0)])[labels].to(torch.uint8).reshape(-1, 1, 4, 5)
+    grey = dataset("image", Pixels((1, 4, 5), 256), x, labels).conditional()
+    drawn, model = grey.viewed("binary"), network(shape=(1, 4, 5))
+    with torch.no_grad():  # the label that has more of its half, by one unit of each
+        for p in model.parameters():
+            p.zero_()
+        top, half = model.stack.top, torch.where(torch.arange(20) < 10, 1.0, -1.0)
+        model.stack.recognisers[0][:, 0] = half
+        top.weights[0, 0] = top.weights[top.num_units, 0] = 4.0
+        top.weights[top.num_units + 1, 0] = -4.0
+        top.hidden_bias[0] = -2.0
+        top.visible_bias[top.num_units] = -4.0  # undecided where u = ½
+    several = error_rate(model, drawn, num_draws=10)
+    one = error_rate(model, drawn)
+    answers = [model.classify(drawn.redrawn(i).materialise("test")) for i in range(10)]
+    mean = torch.stack(answers).mean(0).argmax(1)
+    assert several.value == pytest.approx(float((mean != drawn.labels("test")).double().mean()))
+    assert several.value < 0.5 * one.value
+    assert "10 draws" in several.note
+    assert "draws" not in one.note
+    report = evaluate(model, drawn, only=["error_rate"])
+    assert metrics_of(report)["error_rate"] == several
+    assert metrics_of(report)["error_rate, one draw"] == one
+    with pytest.raises(ValueError, match="num_draws"):
+        error_rate(model, drawn, num_draws=0)
 
 
 def test_models_without_labels_have_no_error_rate(votes, bits):

@@ -1137,9 +1137,10 @@ def _wait_for_device""",
         "evaluation/test_error_rate.py",
         (
             "right answers counted as wrong",
-            "(answers != labels[: len(x)])",
-            "(answers == labels[: len(x)])",
+            "(total.argmax(1) != labels[: len(total)])",
+            "(total.argmax(1) == labels[: len(total)])",
         ),
+        ("one draw only", "data.redrawn(draw)", "data.redrawn(0)"),
     ),
     *_of(
         "sigmoid belief",

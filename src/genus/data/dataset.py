@@ -62,6 +62,7 @@ class Dataset:
         steps: from stored examples to what a model sees.
         augmentation: steps applied first, and only in training.
         is_conditional: whether the sources carry the labels as condition.
+        draw: which draw it is that validation and test data keep, from 0.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Dataset:
     steps: tuple[Step, ...] = ()
     augmentation: tuple[Step, ...] = ()
     is_conditional: bool = False
+    draw: int = 0
 
     @cached_property
     def train(self) -> Examples:
@@ -104,6 +106,7 @@ class Dataset:
             part=split,
             labels=part.labels if self.is_conditional else None,
             condition=self._label_space if self.is_conditional else None,
+            draw=self.draw,
         )
 
     @property
@@ -158,6 +161,24 @@ class Dataset:
         if view == "pixels":
             return replace(self, steps=())
         return replace(self, steps=(Binarise(space.num_levels, redraw=view == "binary"),))
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a datum is one of several draws of what is stored, as bits of grey levels are."""
+        return any(isinstance(step, Binarise | Dequantise) for step in self.steps)
+
+    def redrawn(self, draw: int) -> "Dataset":
+        """The same with another draw of validation and test data, and of training's that is kept.
+
+        Args:
+            draw: its number, at least 0, which is the one that all figures are of.
+
+        Raises:
+            ValueError: where the number is negative or no integer.
+        """
+        if isinstance(draw, bool) or not isinstance(draw, int) or draw < 0:
+            raise ValueError(f"draw must be an integer of at least 0, got {draw!r}")
+        return replace(self, draw=draw)
 
     def dequantised(self) -> "Dataset":
         """The view with uniform noise between its levels, over Real: y = (x + u) / levels.

@@ -29,6 +29,7 @@ class Examples(Source):
         part: "train", "valid" or "test"; only training redraws.
         labels: one int64 for each example, for a conditional source.
         condition: the space of the labels; goes with them.
+        draw: which of the draws that steps keep for each example, from 0.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class Examples(Source):
         part: str = "train",
         labels: Tensor | None = None,
         condition: Space | None = None,
+        draw: int = 0,
     ) -> None:
-        self.store, self.stored_space = store, space
+        self.store, self.stored_space, self.draw = store, space, draw
         self.steps, self.part = tuple(steps), part
         self.labels, self.condition = labels, condition
         self.num_examples = store.num_examples
@@ -60,6 +62,7 @@ class Examples(Source):
             part=self.part,
             labels=None if self.labels is None else self.labels.to(device),
             condition=self.condition,
+            draw=self.draw,
         )
 
     def _batches(self, chunks: Iterator[Tensor]) -> Iterator[Batch]:
@@ -69,7 +72,7 @@ class Examples(Source):
 
     def _fixed(self, x: Tensor, chunk: Tensor) -> Tensor:
         for number, step in enumerate(self.steps[: self._first_redrawn]):
-            seed = address(0, "view", self.part, number)
+            seed = address(self.draw, "view", self.part, number)
             x = step(x, addressed(seed, chunk, x.device))
         return x
 

@@ -3,6 +3,7 @@
 import torch
 
 from genus.data import Dataset
+from genus.engine.counts import check_count
 from genus.evaluation.bootstrap import bootstrapped_mean
 from genus.evaluation.figure import Figure
 from genus.model import Classifies, Model
@@ -11,13 +12,18 @@ __all__ = ["error_rate", "error_rate_floor"]
 
 ROWS = 500
 NOTE = "by the most probable label"
+AVERAGED = "by the label most probable on average over {} draws of each test datum"
 
 
 @torch.no_grad()
 def error_rate(
-    model: Model, data: Dataset, *, n: int | None = None, seed: int = 0
+    model: Model, data: Dataset, *, n: int | None = None, num_draws: int = 1, seed: int = 0
 ) -> Figure | None:
     """The share of test data whose label is not the most probable one, 0 to 1.
+
+    A grey picture stands for the bits that may be drawn from it. With several draws x of each it
+    is told apart as the picture s that it is, p(y | s) = E[p(y | x) | s], and not as one noisy
+    draw: that compares with figures of models that take the grey levels themselves.
 
     Its interval is that of the choice of test data. None for a model that does not classify or
     knows no labels, and for data without them.
@@ -26,14 +32,23 @@ def error_rate(
         model: over the space of ``data``.
         data: the test part is judged.
         n: the first n examples; all of them by default.
+        num_draws: of each test datum; data that are not drawn have one.
         seed: of the bootstrap.
+
+    Raises:
+        ValueError: where ``num_draws`` is no positive integer.
     """
-    labels = data.labels("test")
+    labels, count = data.labels("test"), check_count("num_draws", num_draws)
+    count = count if data.is_drawn else 1
     if not isinstance(model, Classifies) or model.condition is None or labels is None:
         return None
-    x = data.materialise("test", n)
-    answers = torch.cat([model.classify(rows).argmax(1).cpu() for rows in x.split(ROWS)])
-    return bootstrapped_mean((answers != labels[: len(x)]).double(), "=", NOTE, seed=seed)
+    total = torch.zeros(())
+    for draw in range(count):
+        x = data.redrawn(draw).materialise("test", n)
+        total = total + torch.cat([model.classify(rows).cpu() for rows in x.split(ROWS)])
+    wrong = (total.argmax(1) != labels[: len(total)]).double()
+    note = NOTE if count == 1 else AVERAGED.format(count)
+    return bootstrapped_mean(wrong, "=", note, seed=seed)
 
 
 def error_rate_floor(data: Dataset, *, n: int | None = None, seed: int = 0) -> Figure | None:

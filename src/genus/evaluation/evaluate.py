@@ -45,6 +45,7 @@ from genus.model import Bracketed, LowerBound, Model
 __all__ = ["PARTS", "QUICK_PARTS", "Effort", "Report", "chosen_parts", "evaluate"]
 
 FEWEST_DRAWN = 128
+DRAWS_TO_CLASSIFY = 10
 PARTS = (
     "likelihood",
     "curve",
@@ -119,7 +120,8 @@ class Report:
         slow_sampler, slow_speed: the model's full-length sampler where it has a shorter one.
         reconstruction, completion, probe: each beside its floor.
         held_out: log p(missing | observed) by mask, beside that of independent entries.
-        errors: of a model that tells labels apart, beside those of a constant answer.
+        errors: of a model that tells labels apart, beside those of a constant answer; and
+            those of one draw of each datum, where the data are drawn.
         neighbours: as the probe, by a vote of the nearest codes.
         completed: what completion was judged on.
         parameters: how many numbers were learnt.
@@ -147,6 +149,7 @@ class Report:
     held_out_floor: dict[str, Figure] | None = None
     errors: Figure | None = None
     errors_floor: Figure | None = None
+    errors_of_draws: Figure | None = None
     probe: Figure | None = None
     probe_floor: Figure | None = None
     neighbours: Figure | None = None
@@ -308,9 +311,11 @@ def _judge_reconstructions(report: Report, model: Model, data: Dataset) -> None:
 
 
 def _classify(report: Report, model: Model, data: Dataset, seed: int) -> None:
-    report.errors = error_rate(model, data, seed=seed)
+    report.errors = error_rate(model, data, num_draws=DRAWS_TO_CLASSIFY, seed=seed)
     if report.errors is not None:
         report.errors_floor = error_rate_floor(data, seed=seed)
+        if data.is_drawn:
+            report.errors_of_draws = error_rate(model, data, seed=seed)
 
 
 def _probe(report: Report, model: Model, data: Dataset) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from genus.distributions.bernoulli import entropy
 from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
@@ -137,7 +138,7 @@ class PersistentLayers(KnowsGradient, Remembers):
             gap = machine.log_marginal_at(walked, 0, walked_odds).mean()
             gap = gap - machine.log_marginal_at(seen, 0, odds).mean()
             for mean in seen[2::2]:
-                gap = gap - (torch.special.entr(mean) + torch.special.entr(1 - mean)).sum(1).mean()
+                gap = gap - entropy(mean).sum(1).mean()
             if self.centred:
                 averages = [layer.mean(0) for layer in seen]
                 distributed.average(averages)

@@ -53,6 +53,7 @@ def metrics_of(report: Report) -> dict[str, Figure]:
     for mask, figure in (report.held_out or {}).items():
         found[f"completion_log_likelihood, {mask}"] = figure
     found["error_rate"] = report.errors
+    found["error_rate, one draw"] = report.errors_of_draws
     found["accuracy"] = report.probe
     found["neighbour_accuracy"] = report.neighbours
     if report.speed is not None:
