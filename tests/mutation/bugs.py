@@ -1074,7 +1074,7 @@ def _wait_for_device""",
         "deep belief",
         "objectives/layer_contrast.py",
         "objectives/test_up_down.py",
-        ("phases swapped", "offsets, -share, dtype", "offsets, share, dtype"),
+        ("phases swapped", "offsets, share, dtype)", "offsets, -share, dtype)"),
         (
             "persistent chains stand still",
             "            self.chains = bernoulli(activation[len(data) :].sigmoid())\n",
@@ -1822,7 +1822,7 @@ def _wait_for_device""",
     ),
     *_of(
         "rbm",
-        "models/boltzmann/units.py",
+        "distributions/bernoulli.py",
         "models/test_rbm_units.py",
         (
             "a rare unit costs what it should not",
@@ -1831,8 +1831,8 @@ def _wait_for_device""",
         ),
         (
             "the least mean far too large",
-            "torch.finfo(mean.dtype).tiny",
-            "1e-3",
+            "mean.clamp_min(torch.finfo(mean.dtype).tiny)",
+            "mean.clamp_min(1e-3)",
         ),
     ),
     *_of(

@@ -8,9 +8,10 @@ from genus.evaluation.bootstrap import bootstrapped_mean
 from genus.evaluation.figure import Figure
 from genus.model import Classifies, Model
 
-__all__ = ["error_rate", "error_rate_floor"]
+__all__ = ["error_rate", "error_rate_floor", "error_rates"]
 
 ROWS = 500
+NUM_DRAWS = 10
 NOTE = "by the most probable label"
 AVERAGED = "by the label most probable on average over {} draws of each test datum"
 
@@ -49,6 +50,14 @@ def error_rate(
     wrong = (total.argmax(1) != labels[: len(total)]).double()
     note = NOTE if count == 1 else AVERAGED.format(count)
     return bootstrapped_mean(wrong, "=", note, seed=seed)
+
+
+def error_rates(
+    model: Model, data: Dataset, *, seed: int = 0
+) -> tuple[Figure | None, Figure | None]:
+    """The error rate over ten draws of each test datum, and of one; None where data are no draws."""
+    several = error_rate(model, data, num_draws=NUM_DRAWS, seed=seed)
+    return several, error_rate(model, data, seed=seed) if data.is_drawn else None
 
 
 def error_rate_floor(data: Dataset, *, n: int | None = None, seed: int = 0) -> Figure | None:

@@ -16,7 +16,7 @@ from genus.evaluation.completion import (
     completion_floor,
 )
 from genus.evaluation.effort import effort_curve
-from genus.evaluation.error_rate import error_rate, error_rate_floor
+from genus.evaluation.error_rate import error_rate_floor, error_rates
 from genus.evaluation.feature_network import choose_features
 from genus.evaluation.features import (
     neighbour_accuracy,
@@ -45,7 +45,6 @@ from genus.model import Bracketed, LowerBound, Model
 __all__ = ["PARTS", "QUICK_PARTS", "Effort", "Report", "chosen_parts", "evaluate"]
 
 FEWEST_DRAWN = 128
-DRAWS_TO_CLASSIFY = 10
 PARTS = (
     "likelihood",
     "curve",
@@ -311,11 +310,9 @@ def _judge_reconstructions(report: Report, model: Model, data: Dataset) -> None:
 
 
 def _classify(report: Report, model: Model, data: Dataset, seed: int) -> None:
-    report.errors = error_rate(model, data, num_draws=DRAWS_TO_CLASSIFY, seed=seed)
+    report.errors, report.errors_of_draws = error_rates(model, data, seed=seed)
     if report.errors is not None:
         report.errors_floor = error_rate_floor(data, seed=seed)
-        if data.is_drawn:
-            report.errors_of_draws = error_rate(model, data, seed=seed)
 
 
 def _probe(report: Report, model: Model, data: Dataset) -> None:

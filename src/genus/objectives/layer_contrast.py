@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genus.distributions.bernoulli import mean_and_softplus
 from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.objectives.centred import centred_slopes, newest
+from genus.objectives.centred import centred_slopes, newest, shares
 from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
 
@@ -36,8 +37,8 @@ class Layered(Protocol):
     def draw_visible(self, field: Tensor) -> Tensor:
         """A draw of the visible side given what it is sent."""
 
-    def free_energy_at(self, v: Tensor, activation: Tensor) -> Tensor:
-        """F(v) where its activation is known already."""
+    def energy_of_visible(self, v: Tensor) -> Tensor:
+        """What the visible side costs by itself, ``(batch,)``."""
 
     def multiplied(self, v: Tensor) -> Tensor:
         """What the weights multiply on the way up."""
@@ -134,21 +135,21 @@ class LayerContrast(KnowsGradient, Remembers):
         self, model: Layered, both: Tensor, num_data: int, activation: Tensor, dtype: torch.dtype
     ) -> tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]:
         """Mean F of the first rows less mean F of the others; slides the averages."""
-        energy = model.free_energy_at(both, activation)
-        hidden, visible = activation.sigmoid(), model.multiplied(both)
+        hidden, partition = mean_and_softplus(activation)
+        energy = model.energy_of_visible(both) - partition.sum(1)
+        visible = model.multiplied(both)
         averages = [visible[:num_data].mean(0), hidden[:num_data].mean(0)]
         distributed.average(averages)
         slide = newest(self.num_seen)
         self.num_seen += 1
         self.visible_mean = self.visible_mean.lerp(averages[0], slide)
         self.hidden_mean = self.hidden_mean.lerp(averages[1], slide)
-        share = torch.full_like(energy, -1.0 / (len(both) - num_data))
-        share[:num_data] = 1.0 / num_data
+        share = shares(num_data, len(both) - num_data, both)
         offsets = (self.visible_offset, self.hidden_offset)
-        found = centred_slopes((visible, hidden), offsets, -share, dtype)
+        found = centred_slopes((visible, hidden), offsets, share, dtype)
         parameters = (model.weights, model.visible_bias, model.hidden_bias)
-        further = model.further_slopes(both, hidden, share, offsets, found[0])
-        gap = unless_runaway(share @ energy, self.log_states)
+        further = model.further_slopes(both, hidden, -share, offsets, found[0])
+        gap = unless_runaway(-torch.dot(share, energy), self.log_states)
         return gap, [*zip(parameters, found, strict=True), *further]
 
     def known(self, model: Layered, batch: Batch) -> Known:

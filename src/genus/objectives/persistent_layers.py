@@ -11,7 +11,7 @@ from genus.distributions.bernoulli import entropy
 from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.objectives.centred import centred_slopes, newest
+from genus.objectives.centred import centred_slopes, newest, shares
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Deep", "PersistentLayers", "slid"]
@@ -145,8 +145,7 @@ class PersistentLayers(KnowsGradient, Remembers):
                 self.offsets = slid(self.offsets, averages, self.num_seen)
             self.num_seen += 1
             layers = [torch.cat(both) for both in zip(seen, walked, strict=True)]
-            share = torch.full_like(layers[0][:, 0], 1.0 / len(walked[0]))
-            share[: len(data)] = -1.0 / len(data)
+            share = shares(len(data), len(walked[0]), layers[0])
             gap = unless_runaway(gap, math.log(2.0) * sum(len(bias) for bias in model.biases))
             return gap, centred_slopes(layers, self.offsets, share, machine.weights[0].dtype)
 

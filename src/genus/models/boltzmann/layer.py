@@ -144,12 +144,16 @@ class Layer(nn.Module, ABC):
         gumbel = -torch.empty_like(odds).exponential_().log_()
         return self.joined(units, (odds + gumbel).argmax(1))
 
-    def free_energy_at(self, v: Tensor, activation: Tensor) -> Float[Tensor, " batch"]:
-        """F(v) where its activation is known already."""
+    def energy_of_visible(self, v: Tensor) -> Float[Tensor, " batch"]:
+        """What the visible side costs by itself."""
         energy = self.energy_of_units(v[..., : self.num_units])
         if self.num_labels:
             energy = energy - v[..., self.num_units :] @ self.visible_bias[self.num_units :]
-        return energy - softplus(activation).sum(-1)
+        return energy
+
+    def free_energy_at(self, v: Tensor, activation: Tensor) -> Float[Tensor, " batch"]:
+        """F(v) where its activation is known already."""
+        return self.energy_of_visible(v) - softplus(activation).sum(-1)
 
     def every_label(self) -> Tensor | None:
         """0, 1, … of the label unit, or None where there is none."""

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genus.distributions.bernoulli import mean_and_softplus
 from genus.distributions.odds import described
 from genus.inference.gibbs import bernoulli
-from genus.models.boltzmann.units import Bernoulli, Discrete, softplus
+from genus.models.boltzmann.units import Discrete, softplus
 
 __all__ = ["Rectified"]
 
@@ -78,7 +79,7 @@ class Rectified(Discrete):
     @torch.no_grad()
     def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
         """Sums over the copies of those of a binary unit."""
-        mean, log_partition = Bernoulli().mean_and_log_partition(self._copies(field))
+        mean, log_partition = mean_and_softplus(self._copies(field))
         return mean.sum(-1), log_partition.sum(-1)
 
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:

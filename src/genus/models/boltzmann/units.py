@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genus.distributions.bernoulli import mean_and_softplus
 from genus.distributions.odds import log_odds, mean_rate
 from genus.inference.gibbs import bernoulli
 from genus.inference.products import plus_product
@@ -181,15 +182,9 @@ class Bernoulli(Discrete):
         """σ(f)."""
         return field.sigmoid()
 
-    @torch.no_grad()
     def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """σ(f), and log(1 + eᶠ) = f − log σ(f), which costs less than a softplus.
-
-        To the rounding of f; it is 0 where σ(f) is below the least normal number.
-        """
-        mean = field.sigmoid()
-        log_mean = mean.clamp_min(torch.finfo(mean.dtype).tiny).log_()
-        return mean, torch.sub(field, log_mean, out=log_mean).clamp_min_(0.0)
+        """σ(f), and log(1 + eᶠ)."""
+        return mean_and_softplus(field)
 
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """1 with probability σ(f)."""
