@@ -510,6 +510,14 @@ def _wait_for_device""",
         ),
     ),
     *_of(
+        "sigmoid belief",
+        "distributions/bernoulli.py",
+        "distributions/test_heads.py",
+        ("the slope of bits without their mean", "(value - mean).mul_", "value.clone().mul_"),
+        ("bits that are broadcast count once", "slope.sum_to_size(mean.shape)", "slope"),
+        ("half of an entropy", "log_().mul_(other)).neg_()", "log_().mul_(0)).neg_()"),
+    ),
+    *_of(
         "rbm",
         "models/boltzmann/potts_units.py",
         "models/test_rbm_units.py",
@@ -908,7 +916,7 @@ def _wait_for_device""",
         ),
         (
             "log q left out of the weights",
-            "            total = total - _log_bernoulli(drawn, odds)\n",
+            "            total = total - log_bernoulli(odds, drawn)\n",
             "",
         ),
         (

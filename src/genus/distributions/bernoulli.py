@@ -1,12 +1,15 @@
 """Bernoulli entries, from one logit each."""
 
+from typing import Any
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from genus.distributions.head import Head, at_least_float32
 
-__all__ = ["Bernoulli", "entropy", "mean_and_softplus"]
+__all__ = ["Bernoulli", "entropy", "log_bernoulli", "mean_and_softplus"]
 
 
 @torch.no_grad()
@@ -30,6 +33,40 @@ def entropy(probability: Tensor) -> Tensor:
     other = 1.0 - probability
     total = probability.clamp_min(least).log_().mul_(probability)
     return total.add_(other.clamp_min(least).log_().mul_(other)).neg_()
+
+
+def log_bernoulli(
+    logit: Float[Tensor, "*batch units"], value: Float[Tensor, "*#batch units"]
+) -> Float[Tensor, "*batch"]:
+    """Σ x·a − log(1 + eᵃ) over the last dimension: how probable bits are, in nats.
+
+    Its gradient x − σ(a) for the logits needs no other pass over them. The bits carry none.
+
+    Raises:
+        ValueError: where the bits ask for a gradient.
+    """
+    if value.requires_grad:
+        raise ValueError("value must be draws that carry no gradient; detach them")
+    found: Tensor = _LogBernoulli.apply(at_least_float32(logit), value)
+    return found
+
+
+class _LogBernoulli(torch.autograd.Function):
+    """log p of bits, whose means are kept for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, logit: Tensor, value: Tensor) -> Tensor:
+        """Sums over the last dimension."""
+        mean, softplus = mean_and_softplus(logit)
+        ctx.save_for_backward(mean, value)
+        return (value * logit).sub_(softplus).sum(-1)
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:
+        """(x − σ) times the gradient from above."""
+        mean, value = ctx.saved_tensors
+        slope = (value - mean).mul_(outputs[0].unsqueeze(-1))
+        return slope.sum_to_size(mean.shape), None
 
 
 class Bernoulli(Head):

@@ -55,7 +55,7 @@ def error_rate(
 def error_rates(
     model: Model, data: Dataset, *, seed: int = 0
 ) -> tuple[Figure | None, Figure | None]:
-    """The error rate over ten draws of each test datum, and of one; None where data are no draws."""
+    """The error rate over ten draws of each test datum, and of one where the data are draws."""
     several = error_rate(model, data, num_draws=NUM_DRAWS, seed=seed)
     return several, error_rate(model, data, seed=seed) if data.is_drawn else None
 

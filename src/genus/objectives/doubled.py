@@ -12,7 +12,7 @@ from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distribu
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.inference.products import lowered, plus_product
-from genus.objectives.centred import centred_slopes
+from genus.objectives.centred import centred_slopes, shares
 from genus.objectives.persistent_layers import Deep, slid
 from genus.objectives.runaway import unless_runaway
 
@@ -167,8 +167,7 @@ class DoubledContrast(KnowsGradient, Remembers):
             distributed.average(averages)
             self.offsets = slid(self.offsets, averages, self.num_seen)
         self.num_seen += 1
-        share = torch.full_like(both[:, 0], 1.0 / len(visible))
-        share[: len(seen)] = -1.0 / len(seen)
+        share = shares(len(seen), len(visible), both)
         mean = unless_runaway(gap.mean(), machine.copies[0] * seen.shape[1] * math.log(2.0))
         return mean, self._slopes(machine, [both, hidden], share)
 

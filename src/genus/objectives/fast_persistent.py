@@ -8,6 +8,7 @@ from torch import Tensor
 from genus.engine import State, distributed
 from genus.engine.counts import check_count
 from genus.inference.products import product
+from genus.objectives.centred import shares
 from genus.objectives.contrastive import Bipartite, Contrast, Phases
 from genus.objectives.resting import Resting
 from genus.objectives.sparsity import Sparsity
@@ -87,8 +88,7 @@ class FastPersistentContrastiveDivergence(Contrast):
 
     def _follow(self, visible: Tensor, hidden: Tensor, n: int, dtype: torch.dtype) -> None:
         """φ takes the contrast of n data and the chains, and fades."""
-        share = visible.new_full((len(visible),), -1.0 / (len(visible) - n))
-        share[:n] = 1.0 / n
+        share = -shares(n, len(visible) - n, visible)
         weights = product(visible, hidden * share.unsqueeze(1), dtype)
         contrast = [weights, torch.mv(visible.T, share), torch.mv(hidden.T, share)]
         distributed.average(contrast)

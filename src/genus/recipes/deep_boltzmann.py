@@ -2,6 +2,7 @@
 
 from genus.data import Dataset
 from genus.engine import Algorithm, Budget, Descend, Optimiser
+from genus.engine.optimisers import Schedule
 from genus.models.boltzmann import DeepBoltzmannMachine
 from genus.objectives.persistent_layers import PersistentLayers
 from genus.recipes.deep_pictures import deep
@@ -20,15 +21,19 @@ def deep_boltzmann(
     hidden_share: float = 0.5,
     pretraining: float = 0.0,
     pretraining_rate: float = 0.1,
-    num_sweeps: int = 5,
-    k: int = 1,
+    num_sweeps: int = 2,
+    k: int = 3,
     num_chains: int = 100,
-    learning_rate: float = 0.05,
+    learning_rate: float = 0.1,
     momentum: float = 0.5,
     weight_decay: float = 0.0,
+    schedule: Schedule = "one-cycle",
     batch_size: int = 100,
 ) -> Recipe:
-    """Mean field and persistent chains, centred; greedy layers first for a share of the budget."""
+    """Mean field and persistent chains, centred; greedy layers first for a share of the budget.
+
+    A rate of 0.1 needs a schedule that begins low: held from the first step on, learning runs away.
+    """
     if not 0 <= pretraining < 1:
         raise ValueError(
             f"pretraining must be at least 0 and below 1, got {pretraining}; it is the share of "
@@ -44,7 +49,7 @@ def deep_boltzmann(
             learning_rate=learning_rate,
             betas=(momentum, 0.0),
             weight_decay=weight_decay,
-            schedule="linear",
+            schedule=schedule,
         ),
         batch_size=batch_size,
     )

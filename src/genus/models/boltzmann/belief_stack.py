@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genus.distributions.bernoulli import log_bernoulli
 from genus.inference.gibbs import bernoulli
 from genus.models.boltzmann.layer import BinaryLayer, GaussianLayer, Layer
 from genus.models.boltzmann.layer_path import LayerPath
@@ -96,7 +97,7 @@ class BeliefStack(nn.Module):
         total = states[0].new_zeros(states[0].shape[:-1])
         for number, (below, above) in enumerate(pairwise(states)):
             sent = self.layer(number).sent(below).detach()
-            total = total + _log_bernoulli(above, self._odds(number, sent))
+            total = total + log_bernoulli(self._odds(number, sent), above)
         return total
 
     def units_of(self, visible: Tensor) -> Float[Tensor, "batch units"]:
@@ -119,7 +120,7 @@ class BeliefStack(nn.Module):
             drawn = bernoulli(odds.sigmoid().expand(-1, num_samples, -1))
             layer = self.layer(number)
             total = total + layer.log_units(states[-1], layer.field(drawn))
-            total = total - _log_bernoulli(drawn, odds)
+            total = total - log_bernoulli(odds, drawn)
             states.append(drawn)
         return total - self.free_energy(states[-1], depth, labels)
 
@@ -218,8 +219,3 @@ class BeliefStack(nn.Module):
             kept = torch.rand_like(gain).log() < gain
             moved[number] = torch.where(kept.unsqueeze(1), proposed, here)
         return moved
-
-
-def _log_bernoulli(value: Tensor, odds: Tensor) -> Tensor:
-    """log of the probability of binary units, over the last dimension."""
-    return (value * odds - softplus(odds)).sum(-1)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from genus.distributions.bernoulli import log_bernoulli
 from genus.distributions.head import at_least_float32
 from genus.distributions.odds import log_odds, mean_rate
 from genus.engine import Algorithm, Budget, Descend, Optimiser
@@ -292,8 +293,3 @@ def log_bernoulli_each(logits: Tensor, value: Tensor) -> Tensor:
     """value · logit − log(1 + e^logit) of each unit."""
     odds = at_least_float32(logits)
     return value * odds - softplus(odds, threshold=30.0)
-
-
-def log_bernoulli(logits: Tensor, value: Tensor) -> Tensor:
-    """Log of the probability of binary units, over the last dimension."""
-    return log_bernoulli_each(logits, value).sum(-1)
