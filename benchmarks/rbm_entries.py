@@ -17,6 +17,7 @@ from genus.models import RBM
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 
 PRODUCTS = "five products"
+MOVED = "five products and what they move"
 VISIBLE, HIDDEN, BATCH, RATE = 784, 500, 100, 0.1
 Parameters = tuple[Tensor, Tensor, Tensor]
 """W (visible, hidden), b, c."""
@@ -165,8 +166,38 @@ class Products:
             torch.mm(self.v.T, self.h, out=self.outer)
 
 
+class Moved:
+    """The same products with the memory traffic of a step and none of its arithmetic.
+
+    Every batch is gathered, and the gradient of all 200 rows is added to the weights. Alone, the
+    products find their matrices in the nearest cache; here, as in a step, they do not.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.weights = 0.01 * torch.randn(VISIBLE, HIDDEN, device=device)
+        self.h = (torch.rand(BATCH, HIDDEN, device=device) < 0.2).float()
+        self.rows = torch.empty(2 * BATCH, VISIBLE, device=device)
+        self.means = torch.empty(2 * BATCH, HIDDEN, device=device)
+
+    @torch.no_grad()
+    def train(self, x: Tensor, epochs: int) -> None:
+        """As many steps as learning would take."""
+        x = x.to(self.weights.device)
+        data, dreamt = self.rows.split(BATCH)
+        first, last = self.means.split(BATCH)
+        for _ in range(epochs):
+            for rows in torch.randperm(len(x), device=x.device).split(BATCH):
+                torch.index_select(x, 0, rows, out=data)
+                torch.mm(data, self.weights, out=first)
+                torch.mm(self.h, self.weights.T, out=dreamt)
+                torch.mm(data, self.weights, out=last)
+                gradient = torch.mm(self.rows.T, self.means)
+                self.weights.add_(gradient, alpha=1e-9)
+
+
 ENTRIES: dict[str, Callable[[str], Any]] = {
     PRODUCTS: lambda device: Products(device),
+    MOVED: lambda device: Moved(device),
     "genus CD float32": lambda device: Genus("CD", "float32", device),
     "genus CD bf16": lambda device: Genus("CD", "bf16", device),
     "plain torch CD": lambda device: PlainTorch("CD", device),
