@@ -394,6 +394,8 @@ def test_bad_requests_of_the_reading_commands(capfd, folder):
         (("evaluate", "run", "--temperatures", "0"), "error: --temperatures must be positive"),
         (("evaluate", "run", "--temperatures", "2"), "--temperatures must be at least 3, got 2"),
         (("evaluate", "run", "--temperatures", "9"), "for models whose log Z is annealed; MADE"),
+        (("evaluate", "run", "--chains", "0"), "error: --chains must be positive"),
+        (("evaluate", "run", "--chains", "9"), "--chains is for deep models"),
         (("evaluate", "run", "--load", "resize=8"), "--load goes with --data"),
         (("complete", "run", "--load", "resize=8"), "--load goes with --data"),
         (("evaluate", "run", "--data", "digits", "--load", "rezise=8"), "did you mean resize"),

@@ -290,6 +290,22 @@ def test_evaluate_anneals_as_long_as_asked(capfd, tmp_path):
     assert values[0] == pytest.approx(values[1], abs=0.3)
 
 
+def test_evaluate_anneals_layers_with_as_many_chains_as_asked(capfd, tmp_path):
+    small = ("--data", "digits", "--set", "hidden=24,23", "--budget", "20steps")
+    run(capfd, "train", "dbm-500-1000", *small, "--out", tmp_path / "dbm")
+    asked = ("--only", "likelihood", "-n", "5", "--effort", "1", "--temperatures", "20")
+    errors = []
+    for more, number in (((), 100), (("--chains", "900"), 900)):
+        record = run_json(capfd, "evaluate", tmp_path / "dbm", *asked, *more)
+        figure = record["metrics"]["log_likelihood_lower"]
+        errors.append(figure["standard_error"])
+        note = record["metrics"]["log_likelihood"]["note"]
+        assert f"20 temperatures of {number} chains" in note
+        assert ("--chains 900" in record["command"]) == (number == 900)
+    # nine times as many chains: a third of the error, but for its own chance
+    assert errors[1] < 0.6 * errors[0]
+
+
 def test_the_rate_of_training_is_that_of_the_log(capfd, judged):
     rows = (judged / "vae/log.jsonl").read_text().splitlines()
     last = json.loads(rows[-1])

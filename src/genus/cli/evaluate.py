@@ -77,6 +77,15 @@ Temperatures = Annotated[
         help_behavior_hint="",
     ),
 ]
+Chains = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="C",
+        help="Chains that anneal the log Z of a DBN or DBM; the model's own by default, usually "
+        "100.",
+        help_behavior_hint="",
+    ),
+]
 Seconds = Annotated[
     float,
     tyro.conf.arg(help="About the most for the likelihood, and again for drawing the samples."),
@@ -100,6 +109,7 @@ def command(
     draws: Draws = None,
     effort: EffortOption = None,
     temperatures: Temperatures = None,
+    chains: Chains = None,
     seconds: Seconds = 60.0,
     seed: Seed = 0,
     device: Device = "auto",
@@ -123,6 +133,7 @@ def command(
         draws: samples to draw.
         effort: behind a bound or an estimate.
         temperatures: behind an annealed log Z.
+        chains: behind an annealed log Z of layers.
         seconds: at most about this long for the likelihood, and again for the samples.
         seed: of all draws.
         device: where to compute.
@@ -130,12 +141,14 @@ def command(
         json: print the figures as JSON.
     """
     numbers = {"-n": n, "--draws": draws, "--effort": effort, "--temperatures": temperatures}
+    numbers["--chains"] = chains
     _check(run, samples, {**numbers, "--seconds": seconds})
     if temperatures is not None and temperatures < FEWEST:
         raise ValueError(f"--temperatures must be at least {FEWEST}, got {temperatures}")
-    if samples is not None and (results, effort, temperatures) != (None, None, None):
+    if samples is not None and any((results, effort, temperatures, chains)):
         raise ValueError(
-            "--results, --effort and --temperatures are for a run; with --samples use --json > FILE"
+            "--results, --effort, --temperatures and --chains are for a run; with --samples use "
+            "--json > FILE"
         )
     names = _names(only)
     place = str(resolve_device(device))
@@ -153,10 +166,10 @@ def command(
             parts=PARTS,
             metrics=None,
         )
-        opened = open_run(run, device=place)
-        opened = opened if temperatures is None else opened.annealed(temperatures)
+        opened = open_run(run, device=place).annealed(temperatures, chains)
         record, _ = judge(opened, data, view, spend, seed, loading, only=names, seen=through)
         record["command"] += "" if temperatures is None else f" --temperatures {temperatures}"
+        record["command"] += "" if chains is None else f" --chains {chains}"
         record["command"] += "" if device == "auto" else f" --device {device}"
         if data is None and view is None and only is None:
             checkpoint.write_json(opened.path / "evaluation.json", record)

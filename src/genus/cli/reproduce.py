@@ -68,8 +68,7 @@ def command(
     chosen, console = precision or full.precision, progress_console()
     recipes.train(built, folder, resume=True, device=device, precision=chosen, console=console)
     opened = open_run(folder, device=str(resolve_device(device)))
-    if full.temperatures is not None:
-        opened = opened.annealed(full.temperatures)
+    opened = opened.annealed(full.temperatures, full.chains)
     record, _ = judge(opened, None, None, _effort(n, full), seed)
     given = {"budget": budget, "precision": precision, "num": None if n == ALL else n, "out": out}
     given["device"] = None if device == "auto" else device

@@ -73,6 +73,7 @@ class Likelihood:
             those of annealing alone, as all three rest on the same data. Of a bound whose log Z
             is annealed, the lower end alone.
         temperatures: of annealing, where there was some.
+        chains: of annealing, where they are not the effort.
     """
 
     nats: Figure
@@ -83,6 +84,7 @@ class Likelihood:
     reverse: Figure | None = None
     bracket: tuple[Figure, ...] | None = None
     temperatures: int | None = None
+    chains: int | None = None
 
 
 def density_kind(model: Model) -> Kind:
@@ -198,7 +200,8 @@ def _judged(
     found = Likelihood(nats, bits, kind, spent, describe_space(data))
     if errors["value"] == 0 or "reverse" not in answers:
         return found
-    found = replace(found, temperatures=model.config.get("num_temperatures"))
+    temperatures, chains = (model.config.get(f"num_{name}") for name in ("temperatures", "chains"))
+    found = replace(found, temperatures=temperatures, chains=chains)
 
     def end(name: str, sign: Sign, note: str, outwards: float) -> Figure:
         mean, error = figure(name, sign, note), errors[name]

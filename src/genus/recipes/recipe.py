@@ -75,6 +75,7 @@ class Full:
         settings: in place of its defaults, as they are typed.
         effort: behind a bound or an estimate; the model's own by default.
         temperatures: of annealing; the model's own by default.
+        chains: of annealing the log Z of layers; the model's own by default.
         precision: of matrix products while it learns.
     """
 
@@ -82,6 +83,7 @@ class Full:
     settings: Mapping[str, str] = field(default_factory=dict)
     effort: int | None = None
     temperatures: int | None = None
+    chains: int | None = None
     precision: Precision = "float32"
 
 

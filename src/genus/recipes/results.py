@@ -72,6 +72,8 @@ def _at_effort(found: Likelihood) -> Figure:
     spent = f"effort {found.effort:,}"
     if found.temperatures is not None:
         spent += f", {found.temperatures:,} temperatures"
+    if found.chains is not None:
+        spent += f" of {found.chains:,} chains"
     note = f"{found.nats.note}; {spent}" if found.nats.note else spent
     return replace(found.nats, note=note)
 

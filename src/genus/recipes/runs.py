@@ -58,18 +58,32 @@ class RunFolder:
         kept = self.notes.get("budget")
         return None if kept is None else Budget(**kept)
 
-    def annealed(self, num_temperatures: int) -> "RunFolder":
-        """The same run, whose log Z is annealed over so many temperatures.
+    def annealed(
+        self, num_temperatures: int | None = None, num_chains: int | None = None
+    ) -> "RunFolder":
+        """The same run, whose log Z is annealed over so many temperatures, with so many chains.
+
+        Each is the model's own where it is None.
 
         Raises:
-            ValueError: where the model is none that anneals, or there are fewer than 3.
+            ValueError: where the model has no such number of its own, fewer than 3 temperatures
+                or no chain are asked for.
         """
-        if "num_temperatures" not in self.model.config:
+        kind, asked = type(self.model), {"num_temperatures": num_temperatures}
+        asked = {name: n for name, n in (asked | {"num_chains": num_chains}).items() if n}
+        if num_temperatures and "num_temperatures" not in self.model.config:
             raise ValueError(
                 "--temperatures is for models whose log Z is annealed; "
-                f"{type(self.model).__name__} is none of them, leave it out"
+                f"{kind.__name__} is none of them, leave it out"
             )
-        model = type(self.model)(**{**self.model.config, "num_temperatures": num_temperatures})
+        if num_chains and "num_chains" not in self.model.config:
+            raise ValueError(
+                "--chains is for deep models whose log Z is annealed; the chains of another "
+                f"machine are its --effort, and {kind.__name__} has no others, leave it out"
+            )
+        if not asked:
+            return self
+        model = kind(**{**self.model.config, **asked})
         model.load_state_dict(self.model.state_dict())
         return replace(self, model=model.to(self.model.example.device).eval())
 
