@@ -4,11 +4,11 @@
 
 Training images a second by CD-1 and PCD-1 on binary MNIST, with the pseudo-likelihood that each
 reaches in the same number of epochs at the same learning rate (no momentum, no weight decay), and
-the rate that the five matrix products of a step allow, alone and with what a step moves between
-them. Each trains in a process of its own,
-one after the other, round after round. Then annealed importance sampling
-with 1,000 chains. scikit-learn is needed; learnergy and rbms take part where they are installed
-(``pip install learnergy rbms``), and a plain torch loop always does.
+the rate that the five matrix products of a step allow: alone, in float32 and in bf16, and each of
+what the one before it made. Each trains in a process of its own, one after the other, round after
+round. Then annealed importance sampling with 1,000 chains. scikit-learn is needed; learnergy and
+rbms take part where they are installed (``pip install learnergy rbms``), and a plain torch loop
+always does.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rbm_entries import CPU_ONLY, ENTRIES, HIDDEN, MOVED, PRODUCTS, VISIBLE, Parameters
+from rbm_entries import CPU_ONLY, ENTRIES, HIDDEN, LOW, MOVED, PRODUCTS, VISIBLE, Parameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -146,7 +146,7 @@ def training(device: str, rounds: int, num_images: int, epochs: int) -> dict[str
                 entries[name] = Contestant(name, device, num_images)
     learnt: dict[str, float] = {}
     for name, entry in entries.items():  # which also warms them up
-        if name in (PRODUCTS, MOVED):
+        if name in (PRODUCTS, LOW, MOVED):
             entry.ask("train", 1)
         else:
             learnt[name] = entry.ask("judge", epochs)
@@ -161,7 +161,7 @@ def training(device: str, rounds: int, num_images: int, epochs: int) -> dict[str
         row: dict[str, object] = {"images_per_second": spread(values)}
         if name in learnt:
             row["pseudo_likelihood"] = round(learnt[name], 2)
-        for peer in (PRODUCTS, MOVED, "scikit-learn PCD", "learnergy CD", "plain torch CD"):
+        for peer in (PRODUCTS, LOW, MOVED, "scikit-learn PCD", "learnergy CD", "plain torch CD"):
             if name.startswith("genus") and peer in rates:
                 pairs = zip(values, rates[peer], strict=True)
                 row[f"times {peer}"] = spread([a / b for a, b in pairs])

@@ -17,7 +17,8 @@ from genus.models import RBM
 from genus.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence
 
 PRODUCTS = "five products"
-MOVED = "five products and what they move"
+LOW = "five products in bf16"
+MOVED = "five products on gathered batches"
 VISIBLE, HIDDEN, BATCH, RATE = 784, 500, 100, 0.1
 Parameters = tuple[Tensor, Tensor, Tensor]
 """W (visible, hidden), b, c."""
@@ -149,10 +150,10 @@ class Rbms:
 class Products:
     """The five matrix products of a step of CD-1 or PCD-1 alone, results written in place."""
 
-    def __init__(self, device: str) -> None:
-        self.v = (torch.rand(BATCH, VISIBLE, device=device) < 0.13).float()
-        self.h = (torch.rand(BATCH, HIDDEN, device=device) < 0.2).float()
-        self.weights = torch.randn(VISIBLE, HIDDEN, device=device)
+    def __init__(self, device: str, dtype: torch.dtype = torch.float32) -> None:
+        self.v = (torch.rand(BATCH, VISIBLE, device=device) < 0.13).to(dtype)
+        self.h = (torch.rand(BATCH, HIDDEN, device=device) < 0.2).to(dtype)
+        self.weights = torch.randn(VISIBLE, HIDDEN, device=device).to(dtype)
         self.up, self.down = torch.empty_like(self.h), torch.empty_like(self.v)
         self.outer = torch.empty_like(self.weights)
 
@@ -167,10 +168,9 @@ class Products:
 
 
 class Moved:
-    """The same products with the memory traffic of a step and none of its arithmetic.
+    """The same products, each of what the one before it made, on batches that are gathered.
 
-    Every batch is gathered, and the gradient of all 200 rows is added to the weights. Alone, the
-    products find their matrices in the nearest cache; here, as in a step, they do not.
+    Both outer products are one, of all 200 rows, which is added to the weights.
     """
 
     def __init__(self, device: str) -> None:
@@ -178,6 +178,7 @@ class Moved:
         self.h = (torch.rand(BATCH, HIDDEN, device=device) < 0.2).float()
         self.rows = torch.empty(2 * BATCH, VISIBLE, device=device)
         self.means = torch.empty(2 * BATCH, HIDDEN, device=device)
+        self.gradient = torch.empty_like(self.weights)
 
     @torch.no_grad()
     def train(self, x: Tensor, epochs: int) -> None:
@@ -186,17 +187,19 @@ class Moved:
         data, dreamt = self.rows.split(BATCH)
         first, last = self.means.split(BATCH)
         for _ in range(epochs):
-            for rows in torch.randperm(len(x), device=x.device).split(BATCH):
+            order = torch.randperm(len(x), device=x.device)
+            for rows in order[: len(x) // BATCH * BATCH].split(BATCH):
                 torch.index_select(x, 0, rows, out=data)
                 torch.mm(data, self.weights, out=first)
                 torch.mm(self.h, self.weights.T, out=dreamt)
-                torch.mm(data, self.weights, out=last)
-                gradient = torch.mm(self.rows.T, self.means)
-                self.weights.add_(gradient, alpha=1e-9)
+                torch.mm(dreamt, self.weights, out=last)
+                torch.mm(self.rows.T, self.means, out=self.gradient)
+                self.weights.add_(self.gradient, alpha=1e-9)
 
 
 ENTRIES: dict[str, Callable[[str], Any]] = {
     PRODUCTS: lambda device: Products(device),
+    LOW: lambda device: Products(device, torch.bfloat16),
     MOVED: lambda device: Moved(device),
     "genus CD float32": lambda device: Genus("CD", "float32", device),
     "genus CD bf16": lambda device: Genus("CD", "bf16", device),

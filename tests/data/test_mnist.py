@@ -209,7 +209,15 @@ def test_another_draw_of_the_same_pictures():
     chunk = drawn.redrawn(3).test.to(torch.device("cpu"))
     assert torch.equal(next(iter(chunk.in_order(20))).x, again[3])
     assert drawn.is_drawn
-    assert not genus.data.load("mnist", view="pixels").is_drawn
+    static = genus.data.load("mnist", view="static")
+    for fixed in (static, genus.data.load("mnist", view="pixels")):
+        assert not fixed.is_drawn
+        for split in ("train", "test"):
+            same = fixed.redrawn(2).materialise(split, 20)
+            assert torch.equal(same, fixed.materialise(split, 20))
+    noisy = static.base.viewed("pixels").dequantised()
+    assert noisy.is_drawn
+    assert not torch.equal(noisy.redrawn(2).materialise("test", 2), noisy.materialise("test", 2))
     for wrong in (-1, 0.5, True):
         with pytest.raises(ValueError, match="draw must be"):
             drawn.redrawn(wrong)

@@ -124,32 +124,30 @@ def test_the_entropy_of_bits_is_that_of_their_definition(dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_means_and_softplus_of_logits_as_large_as_they_come(dtype):
+    """To two roundings of the logit, and of the answer."""
     logit = torch.cat([torch.linspace(-300, 300, 1201), torch.randn(500)]).to(dtype)
     mean, softplus = mean_and_softplus(logit)
     assert torch.equal(mean, logit.sigmoid())
     wanted = torch.nn.functional.softplus(logit.double(), threshold=100.0)
-    slack = 512 * torch.finfo(dtype).eps  # that of a logit of 300
-    assert torch.allclose(softplus.double(), wanted, rtol=4 * torch.finfo(dtype).eps, atol=slack)
+    slack = 2 * torch.finfo(dtype).eps * (logit.double().abs() + wanted)
+    assert bool(((softplus.double() - wanted).abs() <= slack).all())
+    assert torch.equal(softplus >= 0, torch.ones_like(softplus, dtype=torch.bool))
 
 
 @pytest.mark.parametrize(
     ("logits", "values"),
     [((4, 5), (4, 5)), ((4, 1, 5), (4, 3, 5)), ((4, 3, 5), (4, 1, 5)), ((5,), (4, 5))],
 )
-def test_how_probable_bits_are_and_its_gradient(logits, values):
+def test_how_probable_bits_are_and_its_gradients(logits, values):
     generator = torch.Generator().manual_seed(0)
-    logit = 4 * torch.randn(logits, generator=generator, dtype=torch.float64)
+    logit = 9 * torch.randn(logits, generator=generator, dtype=torch.float64)
     bits = (torch.rand(values, generator=generator) < 0.4).double()
     logit.requires_grad_()
+    bits.requires_grad_()
     plain = (bits * logit - torch.nn.functional.softplus(logit)).sum(-1)
-    found = log_bernoulli(logit, bits)
-    assert torch.allclose(found, plain, atol=1e-12)
-    weight = torch.randn(plain.shape, generator=generator, dtype=torch.float64)
-    (wanted,) = torch.autograd.grad((weight * plain).sum(), logit)
-    (slope,) = torch.autograd.grad((weight * found).sum(), logit)
-    assert torch.allclose(slope, wanted, atol=1e-12)
-
-
-def test_bits_that_ask_for_a_gradient_are_refused():
-    with pytest.raises(ValueError, match="carry no gradient"):
-        log_bernoulli(torch.zeros(3), torch.zeros(3, requires_grad=True))
+    assert torch.allclose(log_bernoulli(logit, bits), plain, atol=1e-12)
+    assert torch.autograd.gradcheck(log_bernoulli, (logit, bits))
+    assert torch.autograd.gradgradcheck(log_bernoulli, (logit, bits))
+    rough = log_bernoulli(logit.bfloat16(), bits.detach().bool())
+    assert rough.dtype == torch.float32
+    assert torch.allclose(rough.double(), plain, rtol=0.02, atol=0.2)

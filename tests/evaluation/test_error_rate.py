@@ -80,8 +80,12 @@ def test_a_picture_is_told_apart_by_the_mean_over_draws_of_it():
     assert "10 draws" in several.note
     assert "draws" not in one.note
     report = evaluate(model, drawn, only=["error_rate"])
-    assert metrics_of(report)["error_rate"] == several
-    assert metrics_of(report)["error_rate, one draw"] == one
+    assert metrics_of(report)["error_rate"] == one
+    assert metrics_of(report)["error_rate, mean of 10 draws"] == several
+    assert baselines_of(report)["error_rate, mean of 10 draws"] == error_rate_floor(drawn)
+    assert "error_rate, mean of 10 draws" not in metrics_of(
+        evaluate(model, grey.viewed("static"), only=["error_rate"])
+    )
     with pytest.raises(ValueError, match="num_draws"):
         error_rate(model, drawn, num_draws=0)
 

@@ -10,7 +10,7 @@ from genus.inference.products import plus_product
 from genus.models import RBM, DeepBoltzmannMachine
 from genus.models.boltzmann.layer import BinaryLayer, GaussianLayer
 from genus.objectives import ContrastiveDivergence, PersistentContrastiveDivergence
-from genus.objectives.centred import centred_slopes
+from genus.objectives.centred import centred_slopes, shares
 from genus.objectives.doubled import DoubledContrast
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
 from genus.objectives.layer_contrast import LayerContrast
@@ -84,6 +84,18 @@ def test_slopes_are_the_textbooks_in_the_precision_of_products(dtype):
     assert torch.allclose(c, share @ h - 2 * mu @ W, atol=1e-12)
 
 
+def test_shares_are_made_once_and_serve_autograd_whoever_asked_first():
+    like = torch.zeros(1, dtype=torch.float64)
+    with torch.inference_mode():
+        share = shares(3, 7, like)
+    assert torch.equal(share, torch.tensor([-1 / 3] * 3 + [1 / 7] * 7, dtype=torch.float64))
+    assert shares(3, 7, like) is share
+    assert shares(3, 7, like.float()).dtype == torch.float32
+    x = torch.ones(10, dtype=torch.float64, requires_grad=True)
+    (x * share).sum().backward()
+    assert torch.equal(x.grad, share)
+
+
 LEARNERS = {
     "CD": (lambda: RBM(Binary((40,)), 30), partial(ContrastiveDivergence, 2)),
     "PCD": (lambda: RBM(Binary((40,)), 30), PersistentContrastiveDivergence),
@@ -151,6 +163,10 @@ def test_slopes_are_as_their_parameters_and_have_memory_of_their_own(name, preci
         method.start(model, 20)
         info, slopes = method.known(model, Batch(x, labels))
     assert not info["loss"].requires_grad
+    for count in (20, 100):
+        share = shares(20, count, x)
+        assert torch.equal(share[:20], torch.full((20,), -1 / 20, dtype=dtype))
+        assert torch.equal(share[20:], torch.full((count,), 1 / count, dtype=dtype))
     places = [p.data_ptr() for p in model.parameters()]
     places += [t.data_ptr() for t in vars(method).values() if isinstance(t, torch.Tensor)]
     for parameter, slope in slopes:

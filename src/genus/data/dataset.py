@@ -62,7 +62,7 @@ class Dataset:
         steps: from stored examples to what a model sees.
         augmentation: steps applied first, and only in training.
         is_conditional: whether the sources carry the labels as condition.
-        draw: which draw it is that validation and test data keep, from 0.
+        draw: which draw validation and test data keep of what training draws anew, from 0.
     """
 
     name: str
@@ -164,14 +164,14 @@ class Dataset:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether a datum is one of several draws of what is stored, as bits of grey levels are."""
-        return any(isinstance(step, Binarise | Dequantise) for step in self.steps)
+        """Whether training draws its data anew from what is stored, as bits of grey levels."""
+        return any(step.redraw for step in self.steps)
 
     def redrawn(self, draw: int) -> "Dataset":
-        """The same with another draw of validation and test data, and of training's that is kept.
+        """The same with another draw of validation and test data, where training draws anew.
 
         Args:
-            draw: its number, at least 0, which is the one that all figures are of.
+            draw: its number. Number 0 is that of every data set that is loaded.
 
         Raises:
             ValueError: where the number is negative or no integer.

@@ -29,7 +29,7 @@ class Examples(Source):
         part: "train", "valid" or "test"; only training redraws.
         labels: one int64 for each example, for a conditional source.
         condition: the space of the labels; goes with them.
-        draw: which of the draws that steps keep for each example, from 0.
+        draw: which draw validation and test data keep of what training draws anew, from 0.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Examples(Source):
 
     def _fixed(self, x: Tensor, chunk: Tensor) -> Tensor:
         for number, step in enumerate(self.steps[: self._first_redrawn]):
-            seed = address(self.draw, "view", self.part, number)
+            seed = address(self.draw if step.redraw else 0, "view", self.part, number)
             x = step(x, addressed(seed, chunk, x.device))
         return x
 

@@ -8,7 +8,7 @@ from genus.evaluation.bootstrap import bootstrapped_mean
 from genus.evaluation.figure import Figure
 from genus.model import Classifies, Model
 
-__all__ = ["error_rate", "error_rate_floor", "error_rates"]
+__all__ = ["NUM_DRAWS", "error_rate", "error_rate_floor"]
 
 ROWS = 500
 NUM_DRAWS = 10
@@ -22,9 +22,9 @@ def error_rate(
 ) -> Figure | None:
     """The share of test data whose label is not the most probable one, 0 to 1.
 
-    A grey picture stands for the bits that may be drawn from it. With several draws x of each it
-    is told apart as the picture s that it is, p(y | s) = E[p(y | x) | s], and not as one noisy
-    draw: that compares with figures of models that take the grey levels themselves.
+    Bits drawn from a grey picture are a noisy sight of it. With several draws of each the answer
+    is the label most probable on average over them, which leaves less to the noise and is nearer
+    to the figure of a model that takes the grey levels themselves.
 
     Its interval is that of the choice of test data. None for a model that does not classify or
     knows no labels, and for data without them.
@@ -33,14 +33,14 @@ def error_rate(
         model: over the space of ``data``.
         data: the test part is judged.
         n: the first n examples; all of them by default.
-        num_draws: of each test datum; data that are not drawn have one.
+        num_draws: of each test datum; data that are not drawn anew in training have one.
         seed: of the bootstrap.
 
     Raises:
         ValueError: where ``num_draws`` is no positive integer.
     """
-    labels, count = data.labels("test"), check_count("num_draws", num_draws)
-    count = count if data.is_drawn else 1
+    labels = data.labels("test")
+    count = check_count("num_draws", num_draws) if data.is_drawn else 1
     if not isinstance(model, Classifies) or model.condition is None or labels is None:
         return None
     total = torch.zeros(())
@@ -50,14 +50,6 @@ def error_rate(
     wrong = (total.argmax(1) != labels[: len(total)]).double()
     note = NOTE if count == 1 else AVERAGED.format(count)
     return bootstrapped_mean(wrong, "=", note, seed=seed)
-
-
-def error_rates(
-    model: Model, data: Dataset, *, seed: int = 0
-) -> tuple[Figure | None, Figure | None]:
-    """The error rate over ten draws of each test datum, and of one where the data are draws."""
-    several = error_rate(model, data, num_draws=NUM_DRAWS, seed=seed)
-    return several, error_rate(model, data, seed=seed) if data.is_drawn else None
 
 
 def error_rate_floor(data: Dataset, *, n: int | None = None, seed: int = 0) -> Figure | None:

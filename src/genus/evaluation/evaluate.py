@@ -16,7 +16,7 @@ from genus.evaluation.completion import (
     completion_floor,
 )
 from genus.evaluation.effort import effort_curve
-from genus.evaluation.error_rate import error_rate_floor, error_rates
+from genus.evaluation.error_rate import NUM_DRAWS, error_rate, error_rate_floor
 from genus.evaluation.feature_network import choose_features
 from genus.evaluation.features import (
     neighbour_accuracy,
@@ -119,8 +119,8 @@ class Report:
         slow_sampler, slow_speed: the model's full-length sampler where it has a shorter one.
         reconstruction, completion, probe: each beside its floor.
         held_out: log p(missing | observed) by mask, beside that of independent entries.
-        errors: of a model that tells labels apart, beside those of a constant answer; and
-            those of one draw of each datum, where the data are drawn.
+        errors: of a model that tells labels apart, beside those of a constant answer, and
+            those of its mean over draws of each datum, where the data are drawn.
         neighbours: as the probe, by a vote of the nearest codes.
         completed: what completion was judged on.
         parameters: how many numbers were learnt.
@@ -148,7 +148,7 @@ class Report:
     held_out_floor: dict[str, Figure] | None = None
     errors: Figure | None = None
     errors_floor: Figure | None = None
-    errors_of_draws: Figure | None = None
+    errors_over_draws: Figure | None = None
     probe: Figure | None = None
     probe_floor: Figure | None = None
     neighbours: Figure | None = None
@@ -310,9 +310,11 @@ def _judge_reconstructions(report: Report, model: Model, data: Dataset) -> None:
 
 
 def _classify(report: Report, model: Model, data: Dataset, seed: int) -> None:
-    report.errors, report.errors_of_draws = error_rates(model, data, seed=seed)
+    report.errors = error_rate(model, data, seed=seed)
     if report.errors is not None:
         report.errors_floor = error_rate_floor(data, seed=seed)
+        if data.is_drawn:
+            report.errors_over_draws = error_rate(model, data, num_draws=NUM_DRAWS, seed=seed)
 
 
 def _probe(report: Report, model: Model, data: Dataset) -> None:

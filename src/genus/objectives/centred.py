@@ -32,8 +32,9 @@ def shares(num_data: int, num_chains: int, like: Tensor) -> Float[Tensor, " rows
 
 @lru_cache(maxsize=8)
 def _shares(num_data: int, num_chains: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    share = torch.full((num_data + num_chains,), 1.0 / num_chains, dtype=dtype, device=device)
-    share[:num_data] = -1.0 / num_data
+    with torch.inference_mode(False):
+        share = torch.full((num_data + num_chains,), 1.0 / num_chains, dtype=dtype, device=device)
+        share[:num_data] = -1.0 / num_data
     return share
 
 

@@ -175,6 +175,7 @@ class Contrast(KnowsGradient, Remembers):
         self._slide(visible[:num_data], hidden[:num_data], share[:num_data])
         if self.sparsity:
             excess = self.sparsity.cost * (self.hidden_rate - self.sparsity.target)
+            hidden = hidden.clone()
             hidden[:num_data] -= excess
         offsets = (self.visible_offset, self.hidden_offset)
         slopes = centred_slopes((visible, hidden), offsets, share, dtype)

@@ -131,9 +131,8 @@ ENTRIES = (
         function=labelled,
         source="Hinton, Osindero & Teh 2006",
         published={
-            "error_rate": Published(
-                0.0125, "=", "mnist", "Hinton, Osindero & Teh 2006, up–down", "binary"
-            )
+            name: Published(0.0125, "=", "mnist", "Hinton, Osindero & Teh 2006, up–down", "binary")
+            for name in ("error_rate", "error_rate, mean of 10 draws")
         },
         model="DeepBeliefNetwork",
         full=Full(Budget(epochs=289), {"hidden_share": "0.02"}, effort=1, precision="bf16"),

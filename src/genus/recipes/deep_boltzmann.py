@@ -32,7 +32,8 @@ def deep_boltzmann(
 ) -> Recipe:
     """Mean field and persistent chains, centred; greedy layers first for a share of the budget.
 
-    A rate of 0.1 needs a schedule that begins low: held from the first step on, learning runs away.
+    A schedule that begins low allows a larger rate: with one Gibbs step a step and a rate of 0.1
+    that only falls, learning ran away within 200 steps on MNIST.
     """
     if not 0 <= pretraining < 1:
         raise ValueError(

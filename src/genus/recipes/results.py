@@ -12,6 +12,7 @@ import torch
 from genus.data import Dataset
 from genus.engine import checkpoint
 from genus.evaluation import Figure, Likelihood, Quality, Report
+from genus.evaluation.error_rate import NUM_DRAWS
 from genus.recipes.recipe import Published
 from genus.recipes.registry import ENTRIES
 from genus.recipes.runs import RunFolder, view_of
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 BINARISATION = {"binary": "dynamic", "static": "static"}
+OVER_DRAWS = f"error_rate, mean of {NUM_DRAWS} draws"
 
 
 def metrics_of(report: Report) -> dict[str, Figure]:
@@ -53,7 +55,7 @@ def metrics_of(report: Report) -> dict[str, Figure]:
     for mask, figure in (report.held_out or {}).items():
         found[f"completion_log_likelihood, {mask}"] = figure
     found["error_rate"] = report.errors
-    found["error_rate, one draw"] = report.errors_of_draws
+    found[OVER_DRAWS] = report.errors_over_draws
     found["accuracy"] = report.probe
     found["neighbour_accuracy"] = report.neighbours
     if report.speed is not None:
@@ -88,6 +90,7 @@ def baselines_of(report: Report) -> dict[str, Figure]:
     baselines: dict[str, Figure | None] = {
         "reconstruction_error": report.reconstruction_floor,
         "error_rate": report.errors_floor,
+        OVER_DRAWS: report.errors_floor if report.errors_over_draws is not None else None,
         "accuracy": report.probe_floor,
         "neighbour_accuracy": report.neighbours_floor,
     }

@@ -102,7 +102,7 @@ class Gaussian(Units):
 
     @torch.no_grad()
     def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """F itself, and A(f)."""
+        """The field itself, and A(f)."""
         return field, self.log_partition(field)
 
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genus.distributions.bernoulli import log_bernoulli
+from genus.distributions.bernoulli import log_bernoulli_each
 from genus.distributions.odds import log_odds
 from genus.inference.enumerate import log_sum, log_sum_pairs
 from genus.inference.gibbs import bernoulli
@@ -79,17 +79,12 @@ class Layer(nn.Module, ABC):
     def log_each(self, u: Tensor, field: Tensor) -> Tensor:
         """log p(uᵢ | h) of each unit, in nats."""
 
-    @abstractmethod
-    def log_all(self, u: Tensor, field: Tensor) -> Float[Tensor, "*batch"]:
-        """Their sum over the units."""
-
     def log_units(
         self, u: Tensor, field: Tensor, observed: Tensor | None = None
     ) -> Float[Tensor, "*batch"]:
         """log p(u | h) in nats, over the last dimension; of the observed units alone, if given."""
-        if observed is None:
-            return self.log_all(u, field)
-        return self.log_each(u, field).mul(observed).sum(-1)
+        each = self.log_each(u, field)
+        return each.sum(-1) if observed is None else each.mul(observed).sum(-1)
 
     @abstractmethod
     def energy_of_units(self, u: Tensor) -> Tensor:
@@ -220,11 +215,7 @@ class BinaryLayer(Layer):
 
     def log_each(self, u: Tensor, field: Tensor) -> Tensor:
         """u · field − softplus(field)."""
-        return u * field - softplus(field)
-
-    def log_all(self, u: Tensor, field: Tensor) -> Tensor:
-        """With a gradient for the field alone."""
-        return log_bernoulli(field, u)
+        return log_bernoulli_each(field, u)
 
     def energy_of_units(self, u: Tensor) -> Tensor:
         """−b·u."""
@@ -295,10 +286,6 @@ class GaussianLayer(Layer):
     def log_each(self, u: Tensor, field: Tensor) -> Tensor:
         """−½(ũ − field)² − log σ − ½ log 2π."""
         return -0.5 * (self.sent(u) - field).square() - (self.log_deviation + HALF_LOG_TAU)
-
-    def log_all(self, u: Tensor, field: Tensor) -> Tensor:
-        """The sum of those of each."""
-        return self.log_each(u, field).sum(-1)
 
     def energy_of_units(self, u: Tensor) -> Tensor:
         """½|ũ − b|²."""

@@ -80,7 +80,7 @@ class Units(nn.Module, ABC):
 
     @abstractmethod
     def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """Both of these, with what they share found once; without a gradient."""
+        """``mean`` and ``log_partition``, with what they share found once; without a gradient."""
 
     @abstractmethod
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:

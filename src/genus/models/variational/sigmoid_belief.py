@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from genus.distributions.bernoulli import log_bernoulli
+from genus.distributions.bernoulli import log_bernoulli, log_bernoulli_each
 from genus.distributions.head import at_least_float32
 from genus.distributions.odds import log_odds, mean_rate
 from genus.engine import Algorithm, Budget, Descend, Optimiser
@@ -287,9 +287,3 @@ class SigmoidBeliefNetwork(WeightedBound, Encodes, Predicts):
             parts.append(torch.stack([log_w, log_w + each.sum(2) - known]).logsumexp(2))
         evidence, joint = torch.stack(parts).logsumexp(0)
         return joint - evidence
-
-
-def log_bernoulli_each(logits: Tensor, value: Tensor) -> Tensor:
-    """value · logit − log(1 + e^logit) of each unit."""
-    odds = at_least_float32(logits)
-    return value * odds - softplus(odds, threshold=30.0)
