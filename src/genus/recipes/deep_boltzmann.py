@@ -83,6 +83,6 @@ ENTRIES = (
             ),
         },
         model="DeepBoltzmannMachine",
-        full=Full(Budget(epochs=135), effort=1, temperatures=14_500, precision="bf16"),
+        full=Full(Budget(epochs=132), effort=1, temperatures=14_500, chains=200, precision="bf16"),
     ),
 )
