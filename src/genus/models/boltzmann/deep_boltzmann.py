@@ -122,8 +122,8 @@ class DeepBoltzmannMachine(AnnealedBound, Encodes, Completes):
             pretrain: whether to begin with the greedy layers; centring does without them too.
         """
         together = Descend(
-            PersistentLayers(5, num_chains=100),
-            Optimiser("sgd", learning_rate=0.05, betas=(0.5, 0.0), schedule="linear"),
+            PersistentLayers(2, 3, num_chains=100),
+            Optimiser("sgd", learning_rate=0.1, betas=(0.5, 0.0), schedule="one-cycle"),
             batch_size=100,
             budget=Budget(epochs=20),
         )
