@@ -39,8 +39,8 @@ def error_rate(
     Raises:
         ValueError: where ``num_draws`` is no positive integer.
     """
-    labels = data.labels("test")
-    count = check_count("num_draws", num_draws) if data.is_drawn else 1
+    labels, count = data.labels("test"), check_count("num_draws", num_draws)
+    count = count if data.is_drawn else 1
     if not isinstance(model, Classifies) or model.condition is None or labels is None:
         return None
     total = torch.zeros(())

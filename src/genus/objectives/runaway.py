@@ -4,7 +4,7 @@ from torch import Tensor
 
 __all__ = ["unless_runaway"]
 
-MOST_TIMES = 20.0
+MOST_TIMES = 100.0
 
 
 def unless_runaway(gap: Tensor, log_states: float) -> Tensor:
@@ -18,8 +18,8 @@ def unless_runaway(gap: Tensor, log_states: float) -> Tensor:
     with |X| states, and a model no worse than one that takes them all as equally likely has
     0 ≤ E_data[−log p] ≤ log |X|: the gap is at most log |X| either way. So it is for the gap of
     a variational bound, with |X| the states of all units. Chains lag behind and batches are
-    noisy, hence the room: infinite is a gap beyond 20 log |X|, where each unit of a datum would
-    be as unlikely as twenty wrong guesses in a row at a coin.
+    noisy, hence the room: infinite is a gap beyond 100 log |X|, where each unit of a datum would
+    be as unlikely as a hundred wrong guesses in a row at a coin.
 
     Args:
         gap: a scalar.
