@@ -1,5 +1,7 @@
 """Learning that does not depend on which state of a pixel is called 1 (Cho et al. 2011)."""
 
+import statistics
+
 import pytest
 import torch
 
@@ -24,7 +26,11 @@ def log_likelihood(x, held_out, seed, centred):
 
 @pytest.mark.slow
 def test_digits_and_their_negatives_are_learnt_alike():
-    """Seen: 0.04 and 0.10 nats apart where centred, 40 and 37 where not."""
+    """Seen over 14 seeds: 0.23 nats apart where centred, with deviation 0.9; 40 and 37 where not.
+
+    Sixteen units end in one of several optima, whichever way round the digits are. The mean of
+    six seeds has deviation 0.37: machines that learn both alike fail once in a thousand runs.
+    """
     digits = data.load("mnist", view="static")
     x = digits.materialise("train", 20_000).flatten(1).float()
     held_out = digits.materialise("test", 2000).flatten(1).float()
@@ -33,6 +39,5 @@ def test_digits_and_their_negatives_are_learnt_alike():
         upright = log_likelihood(x, held_out, seed, centred)
         return upright - log_likelihood(1 - x, 1 - held_out, seed, centred)
 
-    for seed in (0, 1):
-        assert abs(apart(seed, True)) < 0.5
+    assert abs(statistics.mean(apart(seed, True) for seed in range(6))) < 1.2
     assert apart(0, False) > 10
