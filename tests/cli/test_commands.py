@@ -18,6 +18,7 @@ from genus.engine import Budget
 from genus.engine.checkpoint import read_tensors
 from genus.recipes import registry
 from genus.recipes.recipe import Full
+from genus.recipes.runs import open_run
 from genus.spaces import Binary, Real
 
 
@@ -304,6 +305,10 @@ def test_evaluate_anneals_layers_with_as_many_chains_as_asked(capfd, tmp_path):
         assert ("--chains 900" in record["command"]) == (number == 900)
     # nine times as many chains: a third of the error, but for its own chance
     assert errors[1] < 0.6 * errors[0]
+    opened = open_run(tmp_path / "dbm")
+    assert opened.annealed() is opened
+    with pytest.raises(ValueError, match="num_chains"):
+        opened.annealed(num_chains=0)
 
 
 def test_the_rate_of_training_is_that_of_the_log(capfd, judged):

@@ -8,10 +8,12 @@ from genus.evaluation.bootstrap import bootstrapped_mean
 from genus.evaluation.figure import Figure
 from genus.model import Classifies, Model
 
-__all__ = ["NUM_DRAWS", "error_rate", "error_rate_floor"]
+__all__ = ["NUM_DRAWS", "OVER_DRAWS", "error_rate", "error_rate_floor"]
 
 ROWS = 500
 NUM_DRAWS = 10
+OVER_DRAWS = f"error_rate, mean of {NUM_DRAWS} draws"
+"""The name of that figure in a record."""
 NOTE = "by the most probable label"
 AVERAGED = "by the label most probable on average over {} draws of each test datum"
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from genus.data import Dataset
 from genus.engine import Budget
+from genus.evaluation.error_rate import OVER_DRAWS
 from genus.models.boltzmann import DeepBeliefNetwork
 from genus.recipes.deep_pictures import deep
 from genus.recipes.recipe import Entry, Full, Published, Recipe
@@ -132,7 +133,7 @@ ENTRIES = (
         source="Hinton, Osindero & Teh 2006",
         published={
             name: Published(0.0125, "=", "mnist", "Hinton, Osindero & Teh 2006, up–down", "binary")
-            for name in ("error_rate", "error_rate, mean of 10 draws")
+            for name in ("error_rate", OVER_DRAWS)
         },
         model="DeepBeliefNetwork",
         full=Full(Budget(epochs=289), {"hidden_share": "0.02"}, effort=1, precision="bf16"),

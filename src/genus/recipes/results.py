@@ -12,7 +12,7 @@ import torch
 from genus.data import Dataset
 from genus.engine import checkpoint
 from genus.evaluation import Figure, Likelihood, Quality, Report
-from genus.evaluation.error_rate import NUM_DRAWS
+from genus.evaluation.error_rate import OVER_DRAWS
 from genus.recipes.recipe import Published
 from genus.recipes.registry import ENTRIES
 from genus.recipes.runs import RunFolder, view_of
@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 BINARISATION = {"binary": "dynamic", "static": "static"}
-OVER_DRAWS = f"error_rate, mean of {NUM_DRAWS} draws"
 
 
 def metrics_of(report: Report) -> dict[str, Figure]:

@@ -69,21 +69,22 @@ class RunFolder:
             ValueError: where the model has no such number of its own, fewer than 3 temperatures
                 or no chain are asked for.
         """
-        kind, asked = type(self.model), {"num_temperatures": num_temperatures}
-        asked = {name: n for name, n in (asked | {"num_chains": num_chains}).items() if n}
-        if num_temperatures and "num_temperatures" not in self.model.config:
+        kind, config = type(self.model), self.model.config
+        asked = {"num_temperatures": num_temperatures, "num_chains": num_chains}
+        given = {name: number for name, number in asked.items() if number is not None}
+        if "num_temperatures" in given and "num_temperatures" not in config:
             raise ValueError(
                 "--temperatures is for models whose log Z is annealed; "
                 f"{kind.__name__} is none of them, leave it out"
             )
-        if num_chains and "num_chains" not in self.model.config:
+        if "num_chains" in given and "num_chains" not in config:
             raise ValueError(
-                "--chains is for deep models whose log Z is annealed; the chains of another "
-                f"machine are its --effort, and {kind.__name__} has no others, leave it out"
+                "--chains is for deep models whose log Z is annealed (of an RBM the chains are its "
+                f"--effort); {kind.__name__} is none of them, leave it out"
             )
-        if not asked:
+        if not given:
             return self
-        model = kind(**{**self.model.config, **asked})
+        model = kind(**{**config, **given})
         model.load_state_dict(self.model.state_dict())
         return replace(self, model=model.to(self.model.example.device).eval())
 
