@@ -64,7 +64,7 @@ def rbm():
             lopsided(tall),
             scale=2.0,
             steps=200,
-            algorithm=faster,
+            algorithm=lambda model: faster(model, 0.1),
         ),
         Case(
             "rbm that anneals",

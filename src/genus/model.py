@@ -137,6 +137,7 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
         callbacks: Sequence[Callback] = (),
         device: str | torch.device = "auto",
         precision: Precision = "float32",
+        compiled: bool = False,
     ) -> Self:
         """Learns from data and returns itself.
 
@@ -151,9 +152,12 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
             callbacks: watchers.
             device: "auto" takes a GPU where there is one.
             precision: "float32" or "bf16".
+            compiled: fuse each step by ``torch.compile``; for energy-based models, see
+                :mod:`genus.engine.compiled`.
 
         Raises:
-            ValueError: where the data do not lie in the model's space.
+            ValueError: where the data do not lie in the model's space, or the steps cannot be
+                compiled.
         """
         if epochs is not None and budget is not None:
             raise ValueError("give budget or epochs, not both")
@@ -181,6 +185,7 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
             callbacks=callbacks,
             device=device,
             precision=precision,
+            compiled=compiled,
         )
         return self
 

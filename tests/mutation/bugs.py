@@ -632,7 +632,7 @@ def _wait_for_device""",
         "objectives/test_contrastive.py test_contract.py -k 'contrastive or rbm'",
         (
             "offsets slow from the start",
-            "part = newest(self.num_seen)",
+            "part = newest(self.num_seen, share)",
             "part = 0.01",
         ),
         (
@@ -1881,7 +1881,11 @@ def _wait_for_device""",
             "offsets if carried is None else carried",
             "offsets",
         ),
-        ("offsets slow from the start", "max(SLIDE, 1.0 / (num_seen + 1))", "SLIDE"),
+        (
+            "offsets slow from the start",
+            "(num_seen + 1).to(like.dtype).reciprocal_().clamp_min_(SLIDE)",
+            "torch.full((), SLIDE).to(like)",
+        ),
     ),
     *_of(
         "rbm",

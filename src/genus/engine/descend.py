@@ -1,5 +1,8 @@
 """One objective, one optimiser: gradient descent."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -7,15 +10,16 @@ from genus.engine import distributed
 from genus.engine.algorithm import Algorithm, Info, Objective, State
 from genus.engine.batches import Batch
 from genus.engine.budget import Budget, Progress
+from genus.engine.compiled import Compiles, compiled
 from genus.engine.ema import EMA
-from genus.engine.known import KnowsGradient
+from genus.engine.known import Known, KnowsGradient
 from genus.engine.optimisers import Optimiser, schedule_factor
 from genus.engine.remembers import Remembers
 
 __all__ = ["Descend", "detached", "update"]
 
 
-class Descend(Algorithm):
+class Descend(Algorithm, Compiles):
     """Minimises one objective over all parameters of the model.
 
     Args:
@@ -51,8 +55,21 @@ class Descend(Algorithm):
         self.accumulation = accumulation
         self.ema_decay = ema
         self.budget = budget or Budget(epochs=10)
+        self._compiled: Callable[[Any, Batch], Known] | None = None
         if isinstance(objective, Remembers):
             self.sharded = tuple(f"objective.{name}" for name in objective.sharded)
+
+    def compile(self) -> None:
+        """Has what the objective knows compiled, but for the first step, which begins memories."""
+        if not isinstance(self.objective, KnowsGradient) or self.accumulation > 1:
+            name = getattr(self.objective, "__name__", type(self.objective).__name__)
+            parts = f" on batches in {self.accumulation} parts" * (self.accumulation > 1)
+            raise ValueError(
+                f"compiled steps are for objectives that know their gradient, such as contrastive "
+                f"divergence, on whole batches; {name}{parts} takes its steps as they are written: "
+                "leave compiled out"
+            )
+        self._compiled = self._compiled or compiled(self.objective.known)
 
     def start(self, model: nn.Module) -> None:
         """Builds the optimiser."""
@@ -67,7 +84,9 @@ class Descend(Algorithm):
         if self.accumulation > 1:
             info = self._accumulate(batch)
         elif isinstance(self.objective, KnowsGradient):
-            info, slopes = self.objective.known(self.model, batch)
+            begun = progress.step > 0
+            known = (begun and self._compiled) or self.objective.known
+            info, slopes = known(self.model, batch)
             for parameter, slope in slopes:
                 if parameter.requires_grad:
                     parameter.grad = slope

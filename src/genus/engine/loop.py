@@ -14,6 +14,7 @@ from genus.engine import checkpoint, distributed
 from genus.engine.algorithm import Algorithm, Info
 from genus.engine.batches import Source
 from genus.engine.budget import Budget, Progress
+from genus.engine.compiled import check_compiler, compile_steps
 from genus.engine.seeding import address, seed_now
 
 __all__ = [
@@ -150,6 +151,7 @@ def run(
     callbacks: Sequence[Callback] = (),
     device: str | torch.device = "auto",
     precision: Precision = "float32",
+    compiled: bool = False,
     resume: Path | None = None,
 ) -> Progress:
     """Trains ``model`` on ``data`` with ``algorithm`` until the budget is spent.
@@ -168,6 +170,7 @@ def run(
         device: "auto" takes a GPU where there is one.
         precision: "bf16" runs matrix products in bfloat16 with float32 parameters; "auto" does
             so where the hardware is made for it.
+        compiled: fuse each step by ``torch.compile``, where the algorithm can.
         resume: a file that :meth:`Run.save` wrote.
 
     Returns:
@@ -175,9 +178,13 @@ def run(
 
     Raises:
         NotFiniteError: where the loss stops being finite.
+        ValueError: where the steps cannot be compiled.
     """
     place = resolve_device(device)
     distributed.join(place)
+    if compiled:
+        check_compiler(place)
+        compile_steps(algorithm)
     model.to(place).train()
     distributed.broadcast(model.state_dict().values())
     limit = budget or algorithm.budget

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from genus.engine.algorithm import Algorithm, Info, State
 from genus.engine.batches import Batch
 from genus.engine.budget import Progress
+from genus.engine.compiled import Compiles, compile_steps
 
 __all__ = ["Stage", "Stages"]
 
@@ -32,7 +33,7 @@ class Stage:
     view: Callable[[Any, Batch], Batch] | None = None
 
 
-class Stages(Algorithm):
+class Stages(Algorithm, Compiles):
     """Runs its stages in order, each for its share of the budget.
 
     A stage ends when its share is spent or its algorithm has finished. Each stage sees a
@@ -49,6 +50,17 @@ class Stages(Algorithm):
         self.batch_size = max(stage.algorithm.batch_size for stage in stages)
         self.uses_every_example = any(s.algorithm.uses_every_example for s in stages)
         self.budget = stages[-1].algorithm.budget
+
+    def compile(self) -> None:
+        """Has the steps of those stages compiled that can be; ValueError where none can."""
+        problems = []
+        for stage in self.stages:
+            try:
+                compile_steps(stage.algorithm)
+            except ValueError as problem:
+                problems.append(problem)
+        if len(problems) == len(self.stages):
+            raise problems[0]
 
     def start(self, model: nn.Module) -> None:
         """Starts the first stage."""

@@ -4,38 +4,48 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from genus.inference.products import product
 
-__all__ = ["SLIDE", "centred_slopes", "newest", "shares"]
+__all__ = ["SLIDE", "centred_slopes", "newest", "none_seen", "shares"]
 
 SLIDE = 0.01
 """The memory of a hundred batches: long against their noise, short against learning."""
 
 
-def newest(num_seen: int) -> float:
+def newest(num_seen: Int64[Tensor, ""], like: Tensor) -> Float[Tensor, ""]:
     """The newest batch's share in an offset: a plain mean of the first hundred, then slow.
 
     Args:
         num_seen: how many batches the mean is of, without this one; where it begins at what the
             biases alone would make of the units, that counts as one.
+        like: of the dtype of the offset.
     """
-    return max(SLIDE, 1.0 / (num_seen + 1))
+    return (num_seen + 1).to(like.dtype).reciprocal_().clamp_min_(SLIDE)
+
+
+def none_seen(like: Tensor) -> Int64[Tensor, ""]:
+    """0 batches, as a tensor: a compiled step takes a changing number only as such."""
+    return torch.zeros((), dtype=torch.int64, device=like.device)
 
 
 def shares(num_data: int, num_chains: int, like: Tensor) -> Float[Tensor, " rows"]:
     """1/n of every chain and −1/n of every datum, which come first; nobody may write into it."""
-    return _shares(num_data, num_chains, like.dtype, like.device)
+    if torch.compiler.is_compiling():
+        return _shares(num_data, num_chains, like.dtype, like.device)
+    return _kept_shares(num_data, num_chains, like.dtype, like.device)
 
 
-@lru_cache(maxsize=8)
 def _shares(num_data: int, num_chains: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         share = torch.full((num_data + num_chains,), 1.0 / num_chains, dtype=dtype, device=device)
         share[:num_data] = -1.0 / num_data
     return share
+
+
+_kept_shares = lru_cache(maxsize=8)(_shares)
 
 
 def centred_slopes(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
-from genus.objectives.centred import centred_slopes, newest, shares
+from genus.objectives.centred import centred_slopes, newest, none_seen, shares
 from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
 from genus.objectives.sparsity import Sparsity
@@ -141,7 +141,7 @@ class Contrast(KnowsGradient, Remembers):
         self.visible_offset = units.statistic(units.mean(model.visible_bias)).clone()
         self.hidden_offset = model.hidden_units.mean(model.hidden_bias).clone()
         self.hidden_rate = self.hidden_offset.clone()
-        self.num_seen = 0
+        self.num_seen = none_seen(self.hidden_offset)
         if not self.centred:
             self.visible_offset.zero_()
             self.hidden_offset.zero_()
@@ -211,15 +211,16 @@ class Contrast(KnowsGradient, Remembers):
 
     def _slide(self, visible: Tensor, hidden: Tensor, share: Tensor) -> None:
         """Moves the averages towards the means of the data, of which each has a share of −1/n."""
-        self.num_seen += 1
-        part = newest(self.num_seen) if self.centred else 0.0
-        moves = [(self.visible_offset, visible, part), (self.hidden_offset, hidden, part)]
+        self.num_seen = self.num_seen + 1
+        moves: list[tuple[Tensor, Tensor, Tensor | float]] = []
+        if self.centred:
+            part = newest(self.num_seen, share)
+            moves = [(self.visible_offset, visible, part), (self.hidden_offset, hidden, part)]
         if self.sparsity:
             moves.append((self.hidden_rate, hidden, 1.0 - self.sparsity.decay))
         averages = [
-            torch.addmv(average, units.T, share, beta=1.0 - new, alpha=-new)
+            torch.lerp(average, torch.mv(units.T, share).neg_(), new)
             for average, units, new in moves
-            if new
         ]
         distributed.average(averages)
         if self.centred:
@@ -230,13 +231,13 @@ class Contrast(KnowsGradient, Remembers):
     def state_dict(self) -> State:
         """The offsets and how many batches they have seen, and the averages of sparsity."""
         state = {"visible_offset": self.visible_offset, "hidden_offset": self.hidden_offset}
-        state |= {"num_seen": torch.tensor(self.num_seen)}
+        state["num_seen"] = self.num_seen
         return {**state, "hidden_rate": self.hidden_rate} if self.sparsity else state
 
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
-        self.num_seen = int(state["num_seen"])
-        for name in ("visible_offset", "hidden_offset", *["hidden_rate"] * bool(self.sparsity)):
+        names = ("visible_offset", "hidden_offset", "num_seen")
+        for name in (*names, *["hidden_rate"] * bool(self.sparsity)):
             setattr(self, name, state[name].to(getattr(self, name)))
 
 

@@ -12,7 +12,7 @@ from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distribu
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.inference.products import lowered, plus_product
-from genus.objectives.centred import centred_slopes, shares
+from genus.objectives.centred import centred_slopes, none_seen, shares
 from genus.objectives.persistent_layers import Deep, slid
 from genus.objectives.runaway import unless_runaway
 
@@ -128,7 +128,7 @@ class DoubledContrast(KnowsGradient, Remembers):
         before = known or [bias.detach().clone() for bias in model.biases[: self.layer - 1]]
         self.left = [*before, pair[0].detach().clone()]
         self.offsets = [torch.zeros_like(bias) for bias in pair]
-        self.num_seen = 0
+        self.num_seen = none_seen(self.left[-1])
 
     def doubled(self, model: Deep) -> Doubled:
         """The RBM that learns now."""
@@ -166,7 +166,7 @@ class DoubledContrast(KnowsGradient, Remembers):
             averages = [seen.mean(0), hidden[: len(seen)].mean(0)]
             distributed.average(averages)
             self.offsets = slid(self.offsets, averages, self.num_seen)
-        self.num_seen += 1
+        self.num_seen = self.num_seen + 1
         share = shares(len(seen), len(visible), both)
         mean = unless_runaway(gap.mean(), machine.copies[0] * seen.shape[1] * math.log(2.0))
         return mean, self._slopes(machine, [both, hidden], share)
@@ -202,7 +202,7 @@ class DoubledContrast(KnowsGradient, Remembers):
         self.left = [found.to(old) for found, old in zip(state["left"], self.left, strict=True)]
         pairs = zip(state["offsets"], self.offsets, strict=True)
         self.offsets = [found.to(old) for found, old in pairs]
-        self.num_seen = int(state["num_seen"])
+        self.num_seen = state["num_seen"].to(self.num_seen)
 
 
 def _mean_of(probability: Tensor, copies: int) -> Tensor:

@@ -12,7 +12,7 @@ from genus.distributions.bernoulli import mean_and_softplus
 from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.objectives.centred import centred_slopes, newest, shares
+from genus.objectives.centred import centred_slopes, newest, none_seen, shares
 from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
 
@@ -93,7 +93,7 @@ class LayerContrast(KnowsGradient, Remembers):
         self.log_states = draws.shape[1] * math.log(2.0) if binary else math.inf
         self.visible_mean = model.multiplied(draws).mean(0)
         self.hidden_mean = model.hidden_bias.detach().sigmoid()
-        self.num_seen = 0
+        self.num_seen = none_seen(self.hidden_mean)
         if self.num_chains is not None:
             chains = bernoulli(model.activation(draws).sigmoid_())
             self.chains = distributed.take_rows(chains)
@@ -140,8 +140,8 @@ class LayerContrast(KnowsGradient, Remembers):
         visible = model.multiplied(both)
         averages = [visible[:num_data].mean(0), hidden[:num_data].mean(0)]
         distributed.average(averages)
-        slide = newest(self.num_seen)
-        self.num_seen += 1
+        slide = newest(self.num_seen, hidden)
+        self.num_seen = self.num_seen + 1
         self.visible_mean = self.visible_mean.lerp(averages[0], slide)
         self.hidden_mean = self.hidden_mean.lerp(averages[1], slide)
         share = shares(num_data, len(both) - num_data, both)
@@ -165,6 +165,5 @@ class LayerContrast(KnowsGradient, Remembers):
 
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
-        for name in AVERAGES if self.num_chains is None else (*AVERAGES, "chains"):
+        for name in self.state_dict():
             setattr(self, name, state[name].to(getattr(self, name)))
-        self.num_seen = int(state["num_seen"])

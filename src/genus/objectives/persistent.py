@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.objectives.centred import newest
+from genus.objectives.centred import newest, none_seen
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["PersistentGibbs"]
@@ -73,7 +73,7 @@ class PersistentGibbs(KnowsGradient, Remembers):
             )
         odds = model.bias.detach().sigmoid()
         self.offset = odds if self.centred else torch.zeros_like(odds)
-        self.num_seen = 0
+        self.num_seen = none_seen(self.offset)
         self.chains = distributed.take_rows(bernoulli(odds.expand(self.num_chains, -1)))
 
     @torch.no_grad()
@@ -86,8 +86,8 @@ class PersistentGibbs(KnowsGradient, Remembers):
         if self.centred:
             average = data.mean(0)
             distributed.average([average])
-            self.num_seen += 1
-            self.offset = self.offset.lerp(average, newest(self.num_seen))
+            self.num_seen = self.num_seen + 1
+            self.offset = self.offset.lerp(average, newest(self.num_seen, average))
         products = _products(data - self.offset) - _products(self.chains - self.offset)
         first, second = model.pairs
         pairs = products[first, second]
@@ -108,7 +108,7 @@ class PersistentGibbs(KnowsGradient, Remembers):
         """Takes them up again."""
         self.chains = state["chains"].to(self.chains)
         self.offset = state["offset"].to(self.offset)
-        self.num_seen = int(state["num_seen"])
+        self.num_seen = state["num_seen"].to(self.num_seen)
 
 
 def _products(rows: Tensor) -> Tensor:

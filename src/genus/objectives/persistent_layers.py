@@ -11,7 +11,7 @@ from genus.distributions.bernoulli import entropy
 from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
-from genus.objectives.centred import centred_slopes, newest, shares
+from genus.objectives.centred import centred_slopes, newest, none_seen, shares
 from genus.objectives.runaway import unless_runaway
 
 __all__ = ["Deep", "PersistentLayers", "slid"]
@@ -95,12 +95,14 @@ class PersistentLayers(KnowsGradient, Remembers):
         room = model.biases[0].new_zeros(self.num_chains, sum(self.sizes))
         self.chains = distributed.take_rows(room)
         self.offsets = [torch.zeros_like(bias) for bias in model.biases]
-        self.num_seen = 0
+        self.num_seen = none_seen(room)
+        self.begun = False
 
     def _begin(self, seen: Sequence[Tensor]) -> None:
         """Chains begin at draws from what explains the data, row after row of them."""
         rows = torch.arange(len(self.chains), device=self.chains.device) % len(seen[0])
         self.chains = bernoulli(torch.cat([layer[rows] for layer in seen[1::2]], 1))
+        self.begun = True
 
     def _walk(self, machine: Joints, num_layers: int) -> tuple[list[Tensor], list[Tensor]]:
         """The chains k steps on: even layers and means of the odd ones; and the odd fields."""
@@ -132,7 +134,7 @@ class PersistentLayers(KnowsGradient, Remembers):
         machine = model.layered().lowered()
         with torch.autocast(data.device.type, enabled=False):
             seen, odds = self._explain(machine, data)
-            if self.num_seen == 0:
+            if not self.begun:
                 self._begin(seen)
             walked, walked_odds = self._walk(machine, len(seen))
             gap = machine.log_marginal_at(walked, 0, walked_odds).mean()
@@ -143,7 +145,7 @@ class PersistentLayers(KnowsGradient, Remembers):
                 averages = [layer.mean(0) for layer in seen]
                 distributed.average(averages)
                 self.offsets = slid(self.offsets, averages, self.num_seen)
-            self.num_seen += 1
+            self.num_seen = self.num_seen + 1
             layers = [torch.cat(both) for both in zip(seen, walked, strict=True)]
             share = shares(len(data), len(walked[0]), layers[0])
             gap = unless_runaway(gap, math.log(2.0) * sum(len(bias) for bias in model.biases))
@@ -164,10 +166,11 @@ class PersistentLayers(KnowsGradient, Remembers):
         self.chains = state["chains"].to(self.chains)
         pairs = zip(state["offsets"], self.offsets, strict=True)
         self.offsets = [found.to(old) for found, old in pairs]
-        self.num_seen = int(state["num_seen"])
+        self.num_seen = state["num_seen"].to(self.num_seen)
+        self.begun = bool(self.num_seen > 0)
 
 
-def slid(offsets: Sequence[Tensor], averages: Sequence[Tensor], num_seen: int) -> list[Tensor]:
+def slid(offsets: Sequence[Tensor], averages: Sequence[Tensor], num_seen: Tensor) -> list[Tensor]:
     """Offsets that follow the averages of batches."""
-    share = newest(num_seen)
+    share = newest(num_seen, offsets[0])
     return [old.lerp(new, share) for old, new in zip(offsets, averages, strict=True)]

@@ -47,7 +47,7 @@ def chains_of(model: Any, objective: Objective) -> Chains | None:
 
 def _chains_of_layers(objective: Objective) -> Chains | None:
     if isinstance(objective, PersistentLayers):
-        begun = objective.num_seen > 0
+        begun = objective.begun
         return Chains(None, objective.chains[:, : objective.sizes[0]]) if begun else None
     pair = objective.contrast if isinstance(objective, UpDown) else objective
     if isinstance(pair, LayerContrast) and pair.num_chains is not None:

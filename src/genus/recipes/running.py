@@ -42,6 +42,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
     precision: Precision = "float32",
+    compiled: bool = False,
     checkpoint_seconds: float = 30.0,
     console: Any = None,
     label: str | None = None,
@@ -61,6 +62,7 @@ def train(
         resume: go on where the run stands, or begin where nothing is there yet.
         device: "auto" takes a GPU where there is one.
         precision: "float32" or "bf16".
+        compiled: fuse each step by ``torch.compile``, where the algorithm can.
         checkpoint_seconds: at most this much is lost where the machine fails.
         console: a rich console for the progress bar.
         label: what stands before the bar.
@@ -70,13 +72,14 @@ def train(
         How far the run came.
 
     Raises:
-        ValueError: where the folder is in use, or holds another run.
+        ValueError: where the folder is in use, or holds another run, or the steps cannot be
+            compiled.
         InterruptedRunError: where SIGINT or SIGTERM stopped it, after saving.
         NotFiniteError: where the loss stopped being finite; the last good checkpoint stays.
         OSError: where a file cannot be written; the last good checkpoint stays.
     """
     path, place = Path(folder), resolve_device(device)
-    notes = describe(recipe, precision)
+    notes = describe(recipe, precision, compiled=compiled)
     joined = distributed.join(place)
     bar = Bar(label or recipe.name, console)
     writer = _Writer(recipe, path, notes, samples)
@@ -97,6 +100,7 @@ def train(
                 callbacks=(*monitors, log, saved, stop, writer, bar),
                 device=place,
                 precision=precision,
+                compiled=compiled,
                 resume=path / TRAINING if going_on else None,
             )
     finally:
@@ -105,10 +109,16 @@ def train(
 
 
 def check_folder(
-    recipe: Recipe, folder: str | Path, *, resume: bool = False, precision: Precision = "float32"
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    precision: Precision = "float32",
+    compiled: bool = False,
 ) -> None:
     """Raises ValueError where :func:`train` could not use this folder; writes nothing."""
-    problem = _problem(recipe, Path(folder), describe(recipe, precision), resume=resume)
+    notes = describe(recipe, precision, compiled=compiled)
+    problem = _problem(recipe, Path(folder), notes, resume=resume)
     if problem is not None:
         raise ValueError(problem)
 

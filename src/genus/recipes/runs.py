@@ -30,7 +30,7 @@ __all__ = [
 
 MOST_RUNS = 12
 _DESCRIBE = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-_MUST_AGREE = ("recipe", "class", "settings", "config", "data", "seed", "precision")
+_MUST_AGREE = ("recipe", "class", "settings", "config", "data", "seed", "precision", "compiled")
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def open_run(folder: str | Path, *, device: str = "cpu") -> RunFolder:
     return RunFolder(path, model, checkpoint.read_json(path / "config.json"))
 
 
-def describe(recipe: Recipe, precision: str) -> dict[str, Any]:
+def describe(recipe: Recipe, precision: str, *, compiled: bool = False) -> dict[str, Any]:
     """What a run's ``config.json`` says beside the model: all that a resume must agree with."""
     data = recipe.data
     return {
@@ -158,6 +158,7 @@ def describe(recipe: Recipe, precision: str) -> dict[str, Any]:
         },
         "seed": recipe.seed,
         "precision": precision,
+        "compiled": compiled,
         "budget": asdict(recipe.budget),
         "commit": _commit(),
     }
