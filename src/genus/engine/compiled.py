@@ -34,13 +34,17 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     """The function, compiled when it is first called, and anew for each shape of what it gets.
 
     Random numbers come from the generators that it would use anyway. Nobody changes a global
-    name while a model learns, so that no call looks whether anyone did.
+    name while a model learns, so that no call looks whether anyone did; and on a CPU one kernel
+    calls the next without Python (on a GPU that would need CUDA's headers).
     """
     settings: dict[str, Any] = {
         "dynamic": False,
         "options": {
             "fallback_random": True,
             "guard_filter_fn": torch.compiler.skip_guard_on_globals_unsafe,
+            "size_asserts": False,
+            "alignment_asserts": False,
+            "cpp_wrapper": not torch.cuda.is_available(),
         },
     }
     if "isolate_recompiles" in inspect.signature(torch.compile).parameters:  # not before torch 2.13
