@@ -204,6 +204,7 @@ def test_folder_in_use(capfd, folder):
         (("--seed", "4"), "seed was 0, now 4"),
         (("--view", "pixels"), "data view was 'binary', now 'pixels'"),
         (("--precision", "bf16"), "precision was 'float32', now 'bf16'"),
+        (("--compiled",), "compiled was False, now True"),
     ],
 )
 def test_resume_says_what_differs(capfd, folder, change, said):
