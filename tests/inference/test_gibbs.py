@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from genus.engine.seeding import address, seed_now
-from genus.inference.gibbs import below, bernoulli, hashed
+from genus.inference.gibbs import BLOCK, below, bernoulli, hashed, levels
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -67,6 +67,14 @@ def test_bits_are_those_of_the_published_generator():
     ]
     found = hashed(torch.arange(1, 6), torch.tensor(1234567))
     assert [word % 2**64 for word in found.tolist()] == published
+
+
+@pytest.mark.parametrize("number", [1, 4, 7, 4 * BLOCK, 4 * BLOCK + 1, 9 * BLOCK + 2])
+def test_blocks_are_one_sequence(number):
+    key = torch.tensor(-987654321987654321)
+    whole = hashed(torch.arange(1, number // 4 + 2), key).view(torch.int16)[:number]
+    assert torch.equal(levels(number, key), whole)
+    assert int(key) == -987654321987654321
 
 
 def test_draws_of_one_step_after_another_are_independent():
