@@ -68,6 +68,21 @@ def test_unknown_recipe_names_the_nearest(capfd, folder):
     assert "did you mean 'pixelcnn'" in line
 
 
+def test_steps_that_cannot_be_compiled_leave_nothing(capfd, folder):
+    line = refused(capfd, folder, "train", "vae", "--data", "digits", "--compiled", "--out", "run")
+    assert "--compiled" in line
+    assert not (folder / "run").exists()
+
+
+def test_a_run_of_before_there_were_compiled_steps_goes_on(folder):
+    trained()
+    config = folder / "run" / "config.json"
+    kept = json.loads(config.read_text())
+    del kept["compiled"]
+    config.write_text(json.dumps(kept))
+    trained("run", "--resume")
+
+
 def test_unknown_command_names_the_nearest(capfd, folder):
     assert "did you mean 'train'" in refused(capfd, folder, "trian", "vae")
 

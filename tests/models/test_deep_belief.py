@@ -533,7 +533,8 @@ def test_the_bound_grows_with_a_layer_that_learns():
         model.fit(x, algorithm=algorithm, epochs=20, device="cpu")
         bounds[rate] = model.layer_bounds(x[:500], effort=50, seed=1).value.mean(0).tolist()
     first, learnt = bounds[0.3]
-    assert first > -4.0
+    # of 16 seeds the first layer came to -3.85 to -2.95
+    assert first > -4.2
     assert first + 0.5 < learnt < -1.585 + 0.15
     same, frozen = bounds[1e-9]
     assert same == pytest.approx(first, abs=1e-4)
@@ -661,6 +662,7 @@ def test_it_stands_in_a_pipeline_of_scikit_learn():
     codes = GenusTransformer("DeepBeliefNetwork", space="binary", settings=settings, epochs=4)
     pipeline = make_pipeline(codes, LogisticRegression()).fit(x.numpy(), x[:, 0].long().numpy())
     found = torch.from_numpy(pipeline[0].transform(x[:5].numpy()))
+    # the same rows in another layout of memory: products round otherwise
     torch.testing.assert_close(found, pipeline[0].model_.features(x[:5]))
     assert found.shape == (5, 4)
     assert pipeline.predict(x[:5].numpy()).shape == (5,)

@@ -1,15 +1,23 @@
 """A compiled step draws what it draws uncompiled, and ends where it ends but for rounding."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch._dynamo.utils import counters
 
 from genus.engine import Budget, Callback, Descend, Optimiser, Tensors, run
-from genus.models import RBM, DeepBeliefNetwork, DeepBoltzmannMachine
+from genus.engine.compiled import fused
+from genus.inference.gibbs import bernoulli
+from genus.models import RBM, BoltzmannMachine, DeepBeliefNetwork, DeepBoltzmannMachine
 from genus.objectives import (
     ContrastiveDivergence,
+    DoubledContrast,
     FastPersistentContrastiveDivergence,
     PersistentContrastiveDivergence,
+    PersistentGibbs,
     PersistentLayers,
     Sparsity,
     TemperedContrastiveDivergence,
@@ -78,11 +86,11 @@ CASES = [
 def test_compiled_steps_end_where_others_do(make, algorithm, precision, num_graphs):
     plain = learn(make, algorithm, precision=precision)
     counters.clear()
-    fused = learn(make, algorithm, precision=precision, compiled=True)
+    found = learn(make, algorithm, precision=precision, compiled=True)
     assert counters["stats"]["unique_graphs"] == num_graphs
     assert not counters["graph_break"]
     for name, parameter in plain.items():
-        torch.testing.assert_close(fused[name], parameter, rtol=0.0, atol=2e-6)
+        torch.testing.assert_close(found[name], parameter, rtol=0.0, atol=2e-6)
     moved = learn(make, algorithm, precision=precision, steps=1)
     assert any((plain[name] - moved[name]).abs().max() > 1e-3 for name in plain)
 
@@ -99,3 +107,80 @@ def test_a_compiled_run_that_is_resumed_equals_one_that_was_not(tmp_path):
     whole = learn(rbm, algorithm, compiled=True, callbacks=[Save()])
     resumed = learn(rbm, algorithm, compiled=True, resume=path)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("number", [1, 63, 40_001])
+def test_compiled_draws_are_those_of_others(number):
+    p = torch.linspace(0.0, 1.0, number)
+    drawn = []
+    for draw in (bernoulli, fused(bernoulli)):
+        torch.manual_seed(number)
+        drawn.append(draw(p))
+    assert torch.equal(*drawn)
+    assert number < 40 or 0.4 < drawn[0].mean() < 0.6
+
+
+def test_one_algorithm_serves_machines_and_settings_in_turn():
+    """Each with a graph of its own, though no call looks at global names."""
+    algorithm = descend(lambda: ContrastiveDivergence(1))(None)
+
+    def narrow():
+        return RBM(BITS, 6)
+
+    for make, k, precision in ((rbm, 1, "bf16"), (rbm, 2, "bf16"), (narrow, 2, "float32")):
+        algorithm.objective.k = k
+        plain = learn(make, descend(lambda k=k: ContrastiveDivergence(k)), precision=precision)
+        found = learn(make, lambda model: algorithm, precision=precision, compiled=True)
+        for name, parameter in plain.items():
+            torch.testing.assert_close(found[name], parameter, rtol=0.0, atol=2e-6)
+
+
+def test_an_algorithm_that_was_compiled_is_not_where_nobody_asks():
+    algorithm = descend(lambda: ContrastiveDivergence(1))(None)
+    learn(rbm, lambda model: algorithm, steps=2, compiled=True)
+    found = learn(rbm, lambda model: algorithm)
+    assert algorithm._fused is None
+    plain = learn(rbm, descend(lambda: ContrastiveDivergence(1)))
+    assert all(torch.equal(found[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize(
+    "broken", ["exit 1", 'case "$*" in *--version*) echo 1;; *) exit 1;; esac']
+)
+def test_a_compiler_that_fails_is_one_line(broken, tmp_path):
+    command = tmp_path / "broken"
+    command.write_text(f"#!/bin/sh\n{broken}\n")
+    command.chmod(0o755)
+    cache, out = tmp_path / "cache", tmp_path / "run"
+    given = {**os.environ, "CXX": str(command), "TORCHINDUCTOR_CACHE_DIR": str(cache)}
+    line = ["train", "rbm-500", "--data", "digits", "--compiled", "--out", str(out)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "genus", *line, "--budget", "5steps"],
+        env=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    (said,) = [row for row in ended.stderr.splitlines() if "error" in row]
+    assert "a step could not be compiled" in said
+    assert str(command) in said
+    assert len(said) < 500
+    assert not out.exists()
+
+
+def test_units_joined_at_will_are_refused():
+    with pytest.raises(ValueError, match="PersistentGibbs takes its steps as they are written"):
+        learn(lambda: BoltzmannMachine(BITS), descend(PersistentGibbs), compiled=True)
+
+
+def test_states_of_before_are_taken_up():
+    """Numbers of batches were plain ones."""
+    for make, objective in (
+        (deep(DeepBoltzmannMachine), PersistentLayers()),
+        (deep(DeepBoltzmannMachine), DoubledContrast(1)),
+        (lambda: BoltzmannMachine(BITS), PersistentGibbs()),
+    ):
+        objective.start(make(), 20)
+        objective.load_state_dict({**objective.state_dict(), "num_seen": 3})
+        assert torch.equal(objective.num_seen, torch.tensor(3))

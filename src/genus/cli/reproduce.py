@@ -33,6 +33,7 @@ def command(
         Literal["float32", "bf16"] | None,
         tyro.conf.arg(help="That of the printed figure by default.", help_behavior_hint=""),
     ] = None,
+    compiled: bool = False,
     n: Annotated[
         int, tyro.conf.arg(name="num", aliases=("-n",), help="Test examples; all by default.")
     ] = ALL,
@@ -52,6 +53,7 @@ def command(
         settings: of the recipe.
         budget: another one than the full one.
         precision: of matrix products.
+        compiled: compile the steps of an RBM or its deep networks.
         n: test examples for the likelihood.
         seed: of everything random.
         device: where to train.
@@ -66,13 +68,21 @@ def command(
         built = dataclasses.replace(built, budget=limit)
     folder = default_folder(recipe, None) if out is None else Path(out)
     chosen, console = precision or full.precision, progress_console()
-    recipes.train(built, folder, resume=True, device=device, precision=chosen, console=console)
+    recipes.train(
+        built,
+        folder,
+        resume=True,
+        device=device,
+        precision=chosen,
+        compiled=compiled,
+        console=console,
+    )
     opened = open_run(folder, device=str(resolve_device(device)))
     opened = opened.annealed(full.temperatures, full.chains)
     record, _ = judge(opened, None, None, _effort(n, full), seed)
     given = {"budget": budget, "precision": precision, "num": None if n == ALL else n, "out": out}
     given["device"] = None if device == "auto" else device
-    record["command"] = _typed(recipe, seed, settings, given)
+    record["command"] = _typed(recipe, seed, settings, given) + " --compiled" * compiled
     path = write_results(Path(results), record)
     if json:
         print_json(record)

@@ -82,8 +82,8 @@ def command(
         seed: of everything random.
         device: where to train.
         precision: bf16 is faster where the hardware knows it.
-        compiled: fuse the steps of an energy-based model, which needs a C++ compiler: faster
-            after some 10 seconds.
+        compiled: compile the steps of an RBM or its deep networks: needs a C++ compiler, begins
+            later, pays in minutes.
         out: the run folder.
         resume: go on with the run in the folder.
     """

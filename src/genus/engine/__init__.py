@@ -6,7 +6,7 @@ from genus.engine.batches import Batch, Source, Tensors
 from genus.engine.budget import Budget, Progress
 from genus.engine.descend import Descend
 from genus.engine.ema import EMA
-from genus.engine.known import Known, KnowsGradient, with_gradient
+from genus.engine.known import Known, KnowsGradient, Traceable, with_gradient
 from genus.engine.loop import Callback, NotFiniteError, Run, run
 from genus.engine.maximise import Maximise, Statistics
 from genus.engine.optimisers import Optimiser
@@ -38,6 +38,7 @@ __all__ = [
     "State",
     "Statistics",
     "Tensors",
+    "Traceable",
     "run",
     "with_gradient",
 ]

@@ -10,9 +10,9 @@ from genus.engine import distributed
 from genus.engine.algorithm import Algorithm, Info, Objective, State
 from genus.engine.batches import Batch
 from genus.engine.budget import Budget, Progress
-from genus.engine.compiled import Compiles, compiled
+from genus.engine.compiled import Compiles, fused, refusal
 from genus.engine.ema import EMA
-from genus.engine.known import Known, KnowsGradient
+from genus.engine.known import Known, KnowsGradient, Traceable
 from genus.engine.optimisers import Optimiser, schedule_factor
 from genus.engine.remembers import Remembers
 
@@ -55,21 +55,25 @@ class Descend(Algorithm, Compiles):
         self.accumulation = accumulation
         self.ema_decay = ema
         self.budget = budget or Budget(epochs=10)
-        self._compiled: Callable[[Any, Batch], Known] | None = None
+        self._fused: Callable[[Any, Batch], Known] | None = None
         if isinstance(objective, Remembers):
             self.sharded = tuple(f"objective.{name}" for name in objective.sharded)
 
-    def compile(self) -> None:
-        """Has what the objective knows compiled, but for the first step, which begins memories."""
-        if not isinstance(self.objective, KnowsGradient) or self.accumulation > 1:
+    def compile(self, wanted: bool = True) -> None:
+        """Has every step but the first compiled, which is the one that begins memories.
+
+        Raises:
+            ValueError: where no compiler could follow the objective, or batches come in parts.
+        """
+        if not wanted:
+            self._fused = None
+            return
+        if not isinstance(self.objective, Traceable):
             name = getattr(self.objective, "__name__", type(self.objective).__name__)
-            parts = f" on batches in {self.accumulation} parts" * (self.accumulation > 1)
-            raise ValueError(
-                f"compiled steps are for objectives that know their gradient, such as contrastive "
-                f"divergence, on whole batches; {name}{parts} takes its steps as they are written: "
-                "leave compiled out"
-            )
-        self._compiled = self._compiled or compiled(self.objective.known)
+            raise ValueError(refusal(name))
+        if self.accumulation > 1:
+            raise ValueError(refusal(f"a batch in {self.accumulation} parts"))
+        self._fused = self._fused or fused(self.objective.known)
 
     def start(self, model: nn.Module) -> None:
         """Builds the optimiser."""
@@ -84,8 +88,9 @@ class Descend(Algorithm, Compiles):
         if self.accumulation > 1:
             info = self._accumulate(batch)
         elif isinstance(self.objective, KnowsGradient):
-            begun = progress.step > 0
-            known = (begun and self._compiled) or self.objective.known
+            known: Callable[[Any, Batch], Known] = self.objective.known
+            if self._fused is not None and progress.step > 0:
+                known = self._fused
             info, slopes = known(self.model, batch)
             for parameter, slope in slopes:
                 if parameter.requires_grad:

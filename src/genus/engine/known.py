@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from genus.engine.algorithm import Info
 from genus.engine.batches import Batch
 
-__all__ = ["Known", "KnowsGradient", "with_gradient"]
+__all__ = ["Known", "KnowsGradient", "Traceable", "with_gradient"]
 
 
 class Known(NamedTuple):
@@ -39,6 +39,10 @@ class KnowsGradient(ABC):
         """The objective, whose loss has the gradient that is known."""
         info, slopes = self.known(model, batch)
         return {**info, "loss": with_gradient(info["loss"], *slopes)}
+
+
+class Traceable(KnowsGradient):
+    """One that never turns by the value of what it drew, so that a compiler can follow it."""
 
 
 def with_gradient(value: Tensor, *slopes: tuple[Tensor, Tensor]) -> Tensor:

@@ -184,7 +184,7 @@ def run(
     distributed.join(place)
     if compiled:
         check_compiler(place)
-        compile_steps(algorithm)
+    compile_steps(algorithm, compiled)
     model.to(place).train()
     distributed.broadcast(model.state_dict().values())
     limit = budget or algorithm.budget

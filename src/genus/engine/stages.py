@@ -51,12 +51,12 @@ class Stages(Algorithm, Compiles):
         self.uses_every_example = any(s.algorithm.uses_every_example for s in stages)
         self.budget = stages[-1].algorithm.budget
 
-    def compile(self) -> None:
+    def compile(self, wanted: bool = True) -> None:
         """Has the steps of those stages compiled that can be; ValueError where none can."""
         problems = []
         for stage in self.stages:
             try:
-                compile_steps(stage.algorithm)
+                compile_steps(stage.algorithm, wanted)
             except ValueError as problem:
                 problems.append(problem)
         if len(problems) == len(self.stages):

@@ -12,6 +12,7 @@ LEVELS = 1 << 16
 MIDDLE = 1 << 15
 PARTS = 1 << 8
 LEAST = -(1 << 63)
+MANY = 1 << 15
 ODD, FIRST, SECOND = (
     number - (1 << 64) for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
@@ -29,16 +30,35 @@ def bernoulli(probability: Tensor) -> Tensor:
 
     As u + s is uniform, each draw has its probability to 24 bits. Rows are independent. The
     covariance of two draws that share s is at most 2⁻³⁴, which only rare events see: n units of
-    p = 2⁻¹⁷ come with variance n p (1 + n p) in place of n p. The bits are :func:`hashed`, with
-    a key from the global generator, so that a compiled step draws the same as one that is not.
+    p = 2⁻¹⁷ come with variance n p (1 + n p) in place of n p. A compiled step draws the same as
+    one that is not.
     """
     p = probability.detach()
     if p.dtype != torch.float32 or p.device.type != "cpu":
         return torch.rand_like(p).lt_(p)
-    key = torch.randint(LEAST, -1 - LEAST, ())
     rows = (*p.shape[:-1], 1) if p.ndim else ()
-    low = torch.randint(MIDDLE * PARTS, (MIDDLE + 1) * PARTS, rows, dtype=p.dtype)
-    return below(levels(p.numel(), key).view(p.shape), low.mul_(-1.0 / PARTS), p)
+    low = torch.randint(MIDDLE * PARTS, (MIDDLE + 1) * PARTS, rows, dtype=p.dtype, device=p.device)
+    return below(levels(p.numel(), p.device).view(p.shape), low.mul_(-1.0 / PARTS), p)
+
+
+def levels(number: int, device: torch.device) -> Tensor:
+    """So many numbers of 16 random bits, from −2¹⁵ on: four of each word of 64.
+
+    Few words come from the global generator, many are :func:`hashed` with a key from there,
+    which is spread over cores and can be fused with what uses them.
+    """
+    num_words = (number + 3) // 4
+    if number < MANY:
+        words = torch.randint(LEAST, -1 - LEAST, (num_words,), device=device)
+    else:
+        key = torch.randint(LEAST, -1 - LEAST, (), device=device)
+    if not torch.compiler.is_compiling():
+        words = words if number < MANY else blocks(num_words, key)
+        return words.view(torch.int16)[:number]
+    index = torch.arange(number, device=device)
+    place = index >> 2
+    mine = words[place] if number < MANY else hashed(place + 1, key)
+    return mine >> (index & 3) * 16 << 48 >> 48
 
 
 def hashed(place: Int64[Tensor, " places"], key: Int64[Tensor, ""]) -> Int64[Tensor, " places"]:
@@ -56,26 +76,20 @@ def _mixed(z: Tensor) -> Tensor:
     return z.bitwise_xor_((z >> 31).bitwise_and_((1 << 33) - 1))
 
 
-def levels(number: int, key: Int64[Tensor, ""]) -> Tensor:
-    """So many numbers of 16 bits, from −2¹⁵ on; compiled kernels hold them in 64.
-
-    Others hash block after block, which stays in the caches.
-    """
-    if torch.compiler.is_compiling():
-        index = torch.arange(number)
-        return hashed((index >> 2) + 1, key) >> (index & 3) * 16 << 48 >> 48
-    words = torch.empty((number + 3) // 4, dtype=torch.int64)
+def blocks(number: int, key: Int64[Tensor, ""]) -> Int64[Tensor, " words"]:
+    """Bits hashed at the places from 1 on, block after block, which stays in the caches."""
+    words = torch.empty(number, dtype=torch.int64, device=key.device)
     for block in words.split(BLOCK):
-        _mixed(torch.add(_steps()[: len(block)], key, out=block))
+        _mixed(torch.add(_steps(key.device)[: len(block)], key, out=block))
         key = key + BLOCK_STEP
-    return words.view(torch.int16)[:number]
+    return words
 
 
 @lru_cache(maxsize=1)
-def _steps() -> Tensor:
+def _steps(device: torch.device) -> Tensor:
     """What the first block adds to the key."""
     with torch.inference_mode(False):
-        return torch.arange(1, BLOCK + 1).mul_(ODD)
+        return torch.arange(1, BLOCK + 1, device=device).mul_(ODD)
 
 
 def below(levels: Tensor, shift: Tensor, probability: Tensor) -> Tensor:

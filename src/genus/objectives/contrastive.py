@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
+from genus.engine import Batch, Known, Remembers, State, Traceable, distributed
 from genus.engine.counts import check_count
 from genus.objectives.centred import centred_slopes, newest, none_seen, shares
 from genus.objectives.resting import Resting
@@ -93,7 +93,7 @@ class Phases(NamedTuple):
     info: Mapping[str, Tensor] = MappingProxyType({})
 
 
-class Contrast(KnowsGradient, Remembers):
+class Contrast(Traceable, Remembers):
     """What CD and PCD share: the gap in free energy, and its gradient in centred coordinates.
 
     With offsets μ and λ, slow averages of the visible and hidden units over the data, the

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
+from genus.engine import Batch, Known, Remembers, State, Traceable, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.inference.products import lowered, plus_product
@@ -72,7 +72,7 @@ class Doubled(NamedTuple):
         return -visible * (v @ self.visible_bias) - hidden * softplus(activation).sum(1)
 
 
-class DoubledContrast(KnowsGradient, Remembers):
+class DoubledContrast(Traceable, Remembers):
     """CD-k of one layer of the greedy stack, with its couplings halved from the start.
 
     Layers below show this one draws of their units, in a pass up with doubled couplings and the
@@ -202,7 +202,7 @@ class DoubledContrast(KnowsGradient, Remembers):
         self.left = [found.to(old) for found, old in zip(state["left"], self.left, strict=True)]
         pairs = zip(state["offsets"], self.offsets, strict=True)
         self.offsets = [found.to(old) for found, old in pairs]
-        self.num_seen = state["num_seen"].to(self.num_seen)
+        self.num_seen = torch.as_tensor(state["num_seen"]).to(self.num_seen)
 
 
 def _mean_of(probability: Tensor, copies: int) -> Tensor:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.distributions.bernoulli import mean_and_softplus
-from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
+from genus.engine import Batch, Known, Remembers, State, Traceable, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.centred import centred_slopes, newest, none_seen, shares
@@ -57,7 +57,7 @@ class Contrasted(NamedTuple):
     chains: Float[Tensor, "chains visible"]
 
 
-class LayerContrast(KnowsGradient, Remembers):
+class LayerContrast(Traceable, Remembers):
     """Mean F of the data less mean F of Gibbs chains (Hinton 2002; Tieleman 2008).
 
     The chains begin at the data, or go on from step to step. The label of a layer that has one
@@ -166,4 +166,4 @@ class LayerContrast(KnowsGradient, Remembers):
     def load_state_dict(self, state: State) -> None:
         """Takes them up again."""
         for name in self.state_dict():
-            setattr(self, name, state[name].to(getattr(self, name)))
+            setattr(self, name, torch.as_tensor(state[name]).to(getattr(self, name)))

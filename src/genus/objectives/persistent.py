@@ -108,7 +108,7 @@ class PersistentGibbs(KnowsGradient, Remembers):
         """Takes them up again."""
         self.chains = state["chains"].to(self.chains)
         self.offset = state["offset"].to(self.offset)
-        self.num_seen = state["num_seen"].to(self.num_seen)
+        self.num_seen = torch.as_tensor(state["num_seen"]).to(self.num_seen)
 
 
 def _products(rows: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genus.distributions.bernoulli import entropy
-from genus.engine import Batch, Known, KnowsGradient, Remembers, State, distributed
+from genus.engine import Batch, Known, Remembers, State, Traceable, distributed
 from genus.engine.counts import check_count
 from genus.inference.gibbs import bernoulli
 from genus.objectives.centred import centred_slopes, newest, none_seen, shares
@@ -53,7 +53,7 @@ class Deep(Protocol):
         """The layers as they are now."""
 
 
-class PersistentLayers(KnowsGradient, Remembers):
+class PersistentLayers(Traceable, Remembers):
     """Data, their hidden units by mean field, against chains that go on from step to step.
 
     The gradient is that of the variational bound B(x) at the means m that mean field finds in
@@ -166,7 +166,7 @@ class PersistentLayers(KnowsGradient, Remembers):
         self.chains = state["chains"].to(self.chains)
         pairs = zip(state["offsets"], self.offsets, strict=True)
         self.offsets = [found.to(old) for found, old in pairs]
-        self.num_seen = state["num_seen"].to(self.num_seen)
+        self.num_seen = torch.as_tensor(state["num_seen"]).to(self.num_seen)
         self.begun = bool(self.num_seen > 0)
 
 

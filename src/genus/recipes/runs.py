@@ -31,6 +31,7 @@ __all__ = [
 MOST_RUNS = 12
 _DESCRIBE = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 _MUST_AGREE = ("recipe", "class", "settings", "config", "data", "seed", "precision", "compiled")
+_UNLESS_SAID = {"compiled": False}
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """In words: what of a run's description is not as it was."""
     found = []
     for key in _MUST_AGREE:
-        old, new = before.get(key), now.get(key, before.get(key))
+        old = before.get(key, _UNLESS_SAID.get(key))
+        new = now.get(key, old)
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
