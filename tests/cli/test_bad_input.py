@@ -83,6 +83,13 @@ def test_a_run_of_before_there_were_compiled_steps_goes_on(folder):
     trained("run", "--resume")
 
 
+def test_resume_says_that_steps_were_not_compiled(capfd, folder):
+    line = ["train", "rbm-500", "--data", "digits", "--out", "run"]
+    assert main([*line, "--budget", "3steps"]) == 0
+    capfd.readouterr()
+    assert "compiled was False, now True" in refused(capfd, folder, *line, "--compiled", "--resume")
+
+
 def test_unknown_command_names_the_nearest(capfd, folder):
     assert "did you mean 'train'" in refused(capfd, folder, "trian", "vae")
 
@@ -219,7 +226,6 @@ def test_folder_in_use(capfd, folder):
         (("--seed", "4"), "seed was 0, now 4"),
         (("--view", "pixels"), "data view was 'binary', now 'pixels'"),
         (("--precision", "bf16"), "precision was 'float32', now 'bf16'"),
-        (("--compiled",), "compiled was False, now True"),
     ],
 )
 def test_resume_says_what_differs(capfd, folder, change, said):

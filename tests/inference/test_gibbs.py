@@ -90,6 +90,15 @@ def test_draws_of_one_step_after_another_are_independent():
     assert ((here.T @ before / num_steps).abs() < 5.5 * noise).all()
 
 
+def test_draws_of_many_units_have_a_key_each():
+    torch.manual_seed(0)
+    p = torch.full((200, 200), 0.5)
+    signs = torch.stack([2.0 * bernoulli(p).flatten() - 1.0 for _ in range(40)])
+    alike = (signs @ signs.T / p.numel()).fill_diagonal_(0.0)
+    # false alarm of a 5.5 sigma interval, 780 cells: 3e-5
+    assert (alike.abs() < 5.5 * p.numel() ** -0.5).all()
+
+
 def test_draws_take_any_layout():
     torch.manual_seed(0)
     p = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])

@@ -13,6 +13,7 @@ from genus.cli.complete import default_mask
 from genus.cli.options import Data, Device, Folder, Loading, Seed, View
 from genus.cli.output import console, count, progress_console
 from genus.engine import Budget, Progress, checkpoint
+from genus.engine.compiled import check_compiled
 from genus.engine.loop import resolve_device
 from genus.model import Completes
 from genus.recipes.budgets import describe_budget, parse_budget
@@ -97,7 +98,9 @@ def command(
     built = prepare(recipe, data, view, settings, seed, loading)
     kept = limit or (_kept_budget(folder) if resume else None) or built.budget
     built = dataclasses.replace(built, budget=kept)
-    resolve_device(device)
+    place = resolve_device(device)
+    if compiled:
+        check_compiled(built.algorithm, place)
     check_folder(built, folder, resume=resume, precision=precision, compiled=compiled)
     check_writable(folder)
     started = time.perf_counter()

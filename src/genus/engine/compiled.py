@@ -13,7 +13,7 @@ import torch
 
 from genus.engine import distributed
 
-__all__ = ["Compiles", "check_compiler", "compile_steps", "fused", "refusal"]
+__all__ = ["Compiles", "check_compiled", "check_compiler", "compile_steps", "fused", "refusal"]
 
 DO_WITHOUT = "leave compiled steps (--compiled) out"
 MOST_LETTERS = 120
@@ -71,6 +71,12 @@ def fused(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
             ) from error
 
     return call
+
+
+def check_compiled(algorithm: object, device: torch.device) -> None:
+    """Raises ValueError where the steps of an algorithm cannot be compiled, here or anywhere."""
+    check_compiler(device)
+    compile_steps(algorithm)
 
 
 def compile_steps(algorithm: object, wanted: bool = True) -> None:
