@@ -74,7 +74,7 @@ def rbm():
             scale=1.5,
             steps=200,
             effort=300,
-            algorithm=lambda model: faster(model, 0.05),
+            algorithm=lambda model: faster(model, 0.03),
             skip={"draws_follow_the_conditional": "17 units; the small cases count"},
         ),
     ]
