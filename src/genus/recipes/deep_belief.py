@@ -156,6 +156,13 @@ ENTRIES = (
             )
         },
         model="DeepBeliefNetwork",
-        full=Full(Budget(epochs=535), effort=1, temperatures=14_500, precision="bf16"),
+        full=Full(
+            Budget(epochs=520),
+            {"k": "3"},
+            effort=1,
+            temperatures=14_500,
+            chains=150,
+            precision="bf16",
+        ),
     ),
 )
