@@ -83,8 +83,7 @@ def command(
         seed: of everything random.
         device: where to train.
         precision: bf16 is faster where the hardware knows it.
-        compiled: compile the steps of an RBM or its deep networks: needs a C++ compiler, begins
-            later, pays in minutes.
+        compiled: compile the steps of RBMs and their deep networks; pays in runs of minutes.
         out: the run folder.
         resume: go on with the run in the folder.
     """
