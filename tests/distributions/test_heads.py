@@ -124,14 +124,16 @@ def test_the_entropy_of_bits_is_that_of_their_definition(dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_means_and_softplus_of_logits_as_large_as_they_come(dtype):
-    """To two roundings of the logit, and of the answer."""
-    logit = torch.cat([torch.linspace(-300, 300, 1201), torch.randn(500)]).to(dtype)
-    mean, softplus = mean_and_softplus(logit)
-    assert torch.equal(mean, logit.sigmoid())
-    wanted = torch.nn.functional.softplus(logit.double(), threshold=100.0)
-    slack = 2 * torch.finfo(dtype).eps * (logit.double().abs() + wanted)
-    assert bool(((softplus.double() - wanted).abs() <= slack).all())
-    assert torch.equal(softplus >= 0, torch.ones_like(softplus, dtype=torch.bool))
+    """To two roundings of the answer and of 1 for each logit."""
+    rows = [torch.linspace(-300, 300, 1200), torch.randn(480), 9 * torch.randn(480)]
+    for width in (1, 2, 3, 4, 6, 12):
+        logit = torch.cat(rows).to(dtype).reshape(-1, width)
+        mean, softplus = mean_and_softplus(logit)
+        assert torch.equal(mean, logit.sigmoid())
+        wanted = torch.nn.functional.softplus(logit.double(), threshold=100.0).sum(-1)
+        slack = 2 * torch.finfo(dtype).eps * (width + wanted)
+        assert bool(((softplus.double() - wanted).abs() <= slack).all())
+        assert bool((softplus >= 0).all())
 
 
 @pytest.mark.parametrize(

@@ -433,6 +433,6 @@ def test_means_found_with_their_sum_over_states_are_those_found_alone(kind, dtyp
     mean, log_partition = units.mean_and_log_partition(field)
     tolerance = {"rtol": 64 * torch.finfo(dtype).eps, "atol": 256 * torch.finfo(dtype).eps}
     assert torch.allclose(mean, units.mean(field), **tolerance)
-    assert torch.allclose(log_partition, units.log_partition(field), **tolerance)
+    assert torch.allclose(log_partition, units.log_partition(field).sum(-1), **tolerance)
     assert mean.dtype == log_partition.dtype == dtype
-    assert log_partition.shape == units.log_partition(field).shape
+    assert log_partition.shape == (len(field),)

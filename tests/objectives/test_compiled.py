@@ -71,6 +71,9 @@ CASES = [
     pytest.param(deep(DeepBeliefNetwork), own, "float32", 2, id="dbn"),
     pytest.param(rbm, descend(sparse, max_norm=2.0), "float32", 1, id="sparse", marks=SLOW),
     pytest.param(
+        rbm, descend(PersistentContrastiveDivergence, clip=0.2), "float32", 1, id="clip", marks=SLOW
+    ),
+    pytest.param(
         rbm, descend(FastPersistentContrastiveDivergence), "bf16", 1, id="fast", marks=SLOW
     ),
     pytest.param(

@@ -9,16 +9,26 @@ from genus.distributions.head import Head, at_least_float32
 
 __all__ = ["Bernoulli", "entropy", "log_bernoulli", "log_bernoulli_each", "mean_and_softplus"]
 
+FOLDS = 2
+
 
 @torch.no_grad()
-def mean_and_softplus(logit: Tensor) -> tuple[Tensor, Tensor]:
-    """σ(a), and log(1 + eᵃ) = a − log σ(a), which costs less than a softplus; no gradients.
+def mean_and_softplus(
+    logit: Float[Tensor, "*batch units"],
+) -> tuple[Float[Tensor, "*batch units"], Float[Tensor, "*batch"]]:
+    """σ(a) of each unit, and Σ log(1 + eᵃ) over the units; no gradients.
 
-    The second to the rounding of a; it is 0 where σ(a) is below the least normal number.
+    The sum is Σ max(a, 0) − log Π max(σ(a), 1 − σ(a)). No factor is below ½, so that a logarithm
+    may be that of several of them; it costs more than anything else here.
     """
     mean = logit.sigmoid()
-    log_mean = mean.clamp_min(torch.finfo(mean.dtype).tiny).log_()
-    return mean, torch.sub(logit, log_mean, out=log_mean).clamp_min_(0.0)
+    likelier = 1.0 - mean
+    torch.maximum(mean, likelier, out=likelier)
+    for _ in range(FOLDS):
+        if likelier.shape[-1] % 2 == 0:
+            near, far = likelier.chunk(2, -1)
+            likelier = near * far
+    return mean, logit.clamp_min(0.0).sum(-1).sub_(likelier.log_().sum(-1))
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """One objective, one optimiser: gradient descent."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from genus.engine.budget import Budget, Progress
 from genus.engine.compiled import Compiles, fused, refusal
 from genus.engine.ema import EMA
 from genus.engine.known import Known, KnowsGradient, Traceable
+from genus.engine.moves import Move, move, moves
 from genus.engine.optimisers import Optimiser, schedule_factor
 from genus.engine.remembers import Remembers
 
@@ -55,7 +56,8 @@ class Descend(Algorithm, Compiles):
         self.accumulation = accumulation
         self.ema_decay = ema
         self.budget = budget or Budget(epochs=10)
-        self._fused: Callable[[Any, Batch], Known] | None = None
+        self._fused: Fused | None = None
+        self._kept_rate: tuple[tuple[float, torch.dtype, torch.device], Tensor] | None = None
         if isinstance(objective, Remembers):
             self.sharded = tuple(f"objective.{name}" for name in objective.sharded)
 
@@ -73,7 +75,7 @@ class Descend(Algorithm, Compiles):
             raise ValueError(refusal(name))
         if self.accumulation > 1:
             raise ValueError(refusal(f"a batch in {self.accumulation} parts"))
-        self._fused = self._fused or fused(self.objective.known)
+        self._fused = self._fused or Fused.of(self.objective)
 
     def start(self, model: nn.Module) -> None:
         """Builds the optimiser."""
@@ -85,23 +87,40 @@ class Descend(Algorithm, Compiles):
 
     def step(self, batch: Batch, progress: Progress) -> Info:
         """One gradient step."""
+        fused = self._fused if progress.step > 0 else None
+        wanted = None if fused is None else moves(self.settings, self.optimiser)
+        if fused is not None and wanted is not None:
+            set_rate(self.optimiser, self.settings, progress.fraction)
+            info = fused.whole(self.model, batch, wanted, self._rate(wanted[0].parameter))
+        else:
+            info = self._with_gradients(batch, fused)
+            update(self.optimiser, self.settings, progress.fraction)
+        if self.ema is not None:
+            self.ema.update()
+        return detached(info)
+
+    def _with_gradients(self, batch: Batch, fused: "Fused | None") -> Info:
+        """The objective, and the gradient in every parameter."""
         if self.accumulation > 1:
-            info = self._accumulate(batch)
-        elif isinstance(self.objective, KnowsGradient):
-            known: Callable[[Any, Batch], Known] = self.objective.known
-            if self._fused is not None and progress.step > 0:
-                known = self._fused
+            return self._accumulate(batch)
+        if isinstance(self.objective, KnowsGradient):
+            known = self.objective.known if fused is None else fused.known
             info, slopes = known(self.model, batch)
             for parameter, slope in slopes:
                 if parameter.requires_grad:
                     parameter.grad = slope
-        else:
-            info = self.objective(self.model, batch)
-            info["loss"].backward()
-        update(self.optimiser, self.settings, progress.fraction)
-        if self.ema is not None:
-            self.ema.update()
-        return detached(info)
+            return info
+        info = self.objective(self.model, batch)
+        info["loss"].backward()
+        return info
+
+    def _rate(self, like: Tensor) -> Tensor:
+        """The learning rate, as a tensor: compiled steps take a changing number only as such."""
+        rate = self.optimiser.param_groups[0]["lr"]
+        wanted = rate, like.dtype, like.device
+        if self._kept_rate is None or self._kept_rate[0] != wanted:
+            self._kept_rate = wanted, torch.full((), rate, dtype=like.dtype, device=like.device)
+        return self._kept_rate[1]
 
     def _accumulate(self, batch: Batch) -> Info:
         """The gradient of the whole batch, part by part: Σ (nₖ/n) ∇Lₖ."""
@@ -144,6 +163,29 @@ class Descend(Algorithm, Compiles):
             self.objective.load_state_dict(state["objective"])
 
 
+class Fused(NamedTuple):
+    """Compiled functions of an objective.
+
+    Attributes:
+        known: its value and slopes.
+        whole: the same, and the parameters move along the slopes.
+    """
+
+    known: Callable[[Any, Batch], Known]
+    whole: Callable[[Any, Batch, list[Move], Tensor], Info]
+
+    @classmethod
+    def of(cls, objective: KnowsGradient) -> "Fused":
+        """Those of one objective, compiled when they are first called."""
+
+        def whole(model: Any, batch: Batch, wanted: list[Move], rate: Tensor) -> Info:
+            info, slopes = objective.known(model, batch)
+            move(slopes, wanted, rate)
+            return info
+
+        return cls(fused(objective.known), fused(whole))
+
+
 def update(optimiser: torch.optim.Optimizer, settings: Optimiser, fraction: float) -> None:
     """Averages the gradients over the processes, clips them, steps, and clears them.
 
@@ -154,14 +196,19 @@ def update(optimiser: torch.optim.Optimizer, settings: Optimiser, fraction: floa
     distributed.average_gradients(parameters)
     if settings.clip is not None:
         nn.utils.clip_grad_norm_(parameters, settings.clip)
-    if settings.schedule != "constant":
-        factor = schedule_factor(settings.schedule, fraction)
-        for group in groups:
-            group["lr"] = settings.learning_rate * factor
+    set_rate(optimiser, settings, fraction)
     optimiser.step()
     settings.shorten(parameters)
     for p in parameters:
         p.grad = None
+
+
+def set_rate(optimiser: torch.optim.Optimizer, settings: Optimiser, fraction: float) -> None:
+    """The learning rate that the schedule has at a fraction of the budget."""
+    if settings.schedule != "constant":
+        factor = schedule_factor(settings.schedule, fraction)
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * factor
 
 
 def detached(info: Info) -> Info:

@@ -48,7 +48,7 @@ class Side(Protocol):
         """What the units cost by themselves, ``(batch,)``."""
 
     def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """E[x | field], and log Σ exp(−E) of each unit."""
+        """E[x | field], and log Σ exp(−E) summed over the units, ``(batch,)``."""
 
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """Draws; ``inplace`` may overwrite the field."""
@@ -169,7 +169,7 @@ class Contrast(Traceable, Remembers):
         share = shares(num_data, len(both) - num_data, both)
         hidden, partition = model.hidden_units.mean_and_log_partition(activation)
         energy = model.visible_units.energy(both, model.visible_bias)
-        gap = torch.dot(share, partition.sum(1).sub_(energy))
+        gap = torch.dot(share, partition - energy)
         gap = unless_runaway(gap, self.log_states)
         visible = model.visible_units.statistic(both)
         self._slide(visible[:num_data], hidden[:num_data], share[:num_data])

@@ -136,7 +136,7 @@ class LayerContrast(Traceable, Remembers):
     ) -> tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]:
         """Mean F of the first rows less mean F of the others; slides the averages."""
         hidden, partition = mean_and_softplus(activation)
-        energy = model.energy_of_visible(both) - partition.sum(1)
+        energy = model.energy_of_visible(both) - partition
         visible = model.multiplied(both)
         averages = [visible[:num_data].mean(0), hidden[:num_data].mean(0)]
         distributed.average(averages)

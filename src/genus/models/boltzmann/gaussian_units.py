@@ -102,8 +102,8 @@ class Gaussian(Units):
 
     @torch.no_grad()
     def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """The field itself, and A(f)."""
-        return field, self.log_partition(field)
+        """The field itself, and Σ A(f)."""
+        return field, self.log_partition(field).sum(-1)
 
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """f + σ ε."""

@@ -64,11 +64,11 @@ class Potts(Discrete):
 
     @torch.no_grad()
     def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """The probability of each value, exp(f_k − A), and A."""
+        """The probability of each value, exp(f_k − A), and Σ A."""
         groups = self._grouped(field)
         log_partition = groups.logsumexp(-1)
         mean = (groups - log_partition.unsqueeze(-1)).exp_()
-        return mean.flatten(-2), log_partition
+        return mean.flatten(-2), log_partition.sum(-1)
 
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
         """The value whose exponential clock of rate p_k rings first."""

@@ -79,8 +79,11 @@ class Units(nn.Module, ABC):
         """E[x | f]."""
 
     @abstractmethod
-    def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """``mean`` and ``log_partition``, with what they share found once; without a gradient."""
+    def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Float[Tensor, " batch"]]:
+        """``mean``, and ``log_partition`` summed over the units; without a gradient.
+
+        What both share is found once.
+        """
 
     @abstractmethod
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
@@ -183,7 +186,7 @@ class Bernoulli(Discrete):
         return field.sigmoid()
 
     def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """σ(f), and log(1 + eᶠ)."""
+        """σ(f), and Σ log(1 + eᶠ)."""
         return mean_and_softplus(field)
 
     def draw(self, field: Tensor, *, inplace: bool = False) -> Tensor:
