@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["train", "ais"])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--epochs", type=int, default=5, help="behind the pseudo-likelihood")
     parser.add_argument("--temperatures", type=int, default=TEMPERATURES)
     chosen = parser.parse_args()

@@ -16,6 +16,9 @@ pictures after their last step; nothing is chosen on these. Figures are means ov
 with a subset and an order of its own, and pretraining of its own where no run is given; the
 standard error is that of the seeds where there are several, else that of the test pictures.
 
+With ``--validate`` the last 10,000 training pictures are kept from fine-tuning and judged on in
+place of the test pictures, and nothing is written.
+
 Writes results/dbn-classifier.json or results/dbm-classifier.json after each seed: what a run
 that is stopped has done, stays.
 """
@@ -54,6 +57,7 @@ MODELS = {"dbn": DeepBeliefNetwork, "dbm": DeepBoltzmannMachine}
 HIDDEN = {"dbn": (500, 500, 2000), "dbm": (500, 1000)}
 RATES = {"dbn": 0.5, "dbm": 0.1}
 SHARES = {"dbn": 0.02, "dbm": 0.5}
+STARTS = ("pretrained", "random")
 CPU = torch.device("cpu")
 
 
@@ -74,12 +78,17 @@ class Clock:
         return Budget(epochs=None if steps else epochs, steps=steps, seconds=seconds)
 
 
-def mnist() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Grey pictures on [0, 1] and labels: 60,000 to learn from, 10,000 to test on."""
+def mnist(validate: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Grey pictures on [0, 1] and labels: 60,000 to learn from, 10,000 to test on.
+
+    To validate, the last 10,000 of the 60,000 are tested on, and the others learnt from.
+    """
     data = datasets.load("mnist", view="pixels")
     parts = {name: data.materialise(name).float() / 255 for name in ("train", "valid", "test")}
     labels = {name: data.labels(name) for name in parts}
     x, y = (torch.cat([part["train"], part["valid"]]) for part in (parts, labels))
+    if validate:
+        return x[:-10_000], y[:-10_000], x[-10_000:], y[-10_000:]
     return x, y, parts["test"], labels["test"]
 
 
@@ -95,7 +104,15 @@ def pretrained(options: argparse.Namespace, x: Tensor, budget: Budget, seed: int
     else:
         together = network.algorithm(pretrain=False)
         algorithm = network.pretrained(together, learning_rate=options.pretraining_rate)
-    network.fit(source, algorithm=algorithm, budget=budget, seed=seed, device=options.device)
+    network.fit(
+        source,
+        algorithm=algorithm,
+        budget=budget,
+        seed=seed,
+        device=options.device,
+        precision=options.precision,
+        compiled=options.compiled,
+    )
     return network.cpu()
 
 
@@ -123,7 +140,11 @@ def taken_up(options: argparse.Namespace) -> Any:
 def fine_tuning(options: argparse.Namespace, budget: Budget) -> Descend:
     """How a classifier learns: Adam, its rate rising and then falling."""
     optimiser = Optimiser(
-        learning_rate=options.rate, weight_decay=options.weight_decay, schedule="one-cycle"
+        learning_rate=options.rate,
+        weight_decay=options.weight_decay,
+        schedule="one-cycle",
+        max_norm=options.max_norm,
+        norm_over=1,
     )
     return Descend(CrossEntropy(), optimiser, batch_size=100, budget=budget)
 
@@ -145,7 +166,7 @@ def accuracies(
     for count in options.labels:
         rows = order[:count]
         steps = max(options.fewest_steps, round(options.epochs * count / 100))
-        for start in ("pretrained", "random"):
+        for start in options.starts:
             with seeded(address(seed, start, count), CPU):
                 if start == "pretrained":
                     classifier = network.to_classifier(10, grey=True, **dropout)
@@ -161,6 +182,7 @@ def accuracies(
                 budget=budget,
                 seed=seed,
                 device=options.device,
+                precision=options.precision,
             )
             classifier.cpu()
             found[f"{start}, {count} labels"] = 1 - classifier.error_rate(test, truth)
@@ -216,7 +238,8 @@ def record(
         "seconds": round(seconds, 1),
         "command": shlex.join(["python", *sys.argv]),
         "note": "pretraining sees binary draws, classifiers grey pictures; "
-        f"hidden {list(options.hidden)}, dropout {options.dropout}; "
+        f"hidden {list(options.hidden)}, "
+        f"dropout {options.dropout} and of the input {options.input_dropout}; "
         + (
             "one pretrained network for all seeds"
             if options.pretrained
@@ -254,10 +277,15 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--fewest-steps", type=int, default=2000, help="of fine-tuning, where labels are few")
     add("--rate", type=float, default=1e-3)
     add("--weight-decay", type=float, default=0.0)
+    add("--max-norm", type=float, help="of the weights into a unit, while fine-tuning")
     add("--dropout", type=float, default=0.3)
     add("--input-dropout", type=float, default=0.1)
     add("--device", default="auto")
+    add("--precision", choices=["float32", "bf16", "auto"], default="float32")
+    add("--compiled", action="store_true", help="pretrain in compiled steps")
     add("--out", type=Path, default=Path("results"))
+    add("--validate", action="store_true", help="to choose settings, see above")
+    add("--starts", nargs="+", choices=STARTS, default=STARTS, help="with --validate")
     options = parser.parse_args(arguments)
     if options.pretrained and options.hidden:
         parser.error("--hidden is that of the --pretrained network; give one of them")
@@ -269,10 +297,13 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--{name.replace('_', '-')} is for pretraining, --pretrained has it done")
     if options.pretraining_rate <= 0 or not 0.001 <= options.hidden_share <= 0.999:
         parser.error("--pretraining-rate must be positive and --hidden-share 0.001 to 0.999")
-    wrong = [count for count in options.labels if not 1 <= count <= 60_000]
+    if set(options.starts) != set(STARTS) and not options.validate:
+        parser.error("--starts goes with --validate; what is written holds both")
+    most = 50_000 if options.validate else 60_000
+    wrong = [count for count in options.labels if not 1 <= count <= most]
     if wrong or options.seeds < 1:
         parser.error(
-            f"labels must be 1 to 60000 and seeds at least 1, got {wrong or options.seeds}"
+            f"labels must be 1 to {most} and seeds at least 1, got {wrong or options.seeds}"
         )
     return options
 
@@ -283,19 +314,22 @@ def main() -> None:
     network = taken_up(options) if options.pretrained else None
     if network is not None:
         options.hidden = network.hidden
-    pictures, found = mnist(), []
+    pictures, found = mnist(options.validate), []
     options.out.mkdir(parents=True, exist_ok=True)
     for seed in range(options.seeds):
         seconds = None
         if options.seconds is not None:
             spent = time.perf_counter() - clock
             seconds = max(1.0, (options.seconds - spent) / (options.seeds - seed))
-        each = [math.sqrt(count) for count in options.labels for _ in range(2)]
+        each = [math.sqrt(count) for count in options.labels for _ in options.starts]
         weights = each if network is not None else [sum(each), *each]
         found.append(accuracies(options, pictures, seed, Clock(seconds, weights), network))
+        if options.validate:
+            continue
         made = record(options, found, len(pictures[2]), time.perf_counter() - clock)
         checkpoint.write_json(options.out / f"{options.model}-classifier.json", made)
-    print(json.dumps(made["metrics"], indent=1))
+    if not options.validate:
+        print(json.dumps(made["metrics"], indent=1))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genus import spaces
 from genus.engine import Algorithm, Budget, Callback, Descend, Optimiser, Tensors, checkpoint, run
 from genus.engine.counts import check_count
-from genus.engine.loop import resolve_device
+from genus.engine.loop import Precision, resolve_device
 from genus.models.boltzmann.companion import Companion
 from genus.models.boltzmann.layered import Layered
 from genus.models.boltzmann.sizes import check_sizes
@@ -180,6 +180,7 @@ class SigmoidClassifier(nn.Module):
         seed: int = 0,
         callbacks: Sequence[Callback] = (),
         device: str | torch.device = "auto",
+        precision: Precision = "float32",
     ) -> Self:
         """Learns all layers from labelled data and returns itself.
 
@@ -192,6 +193,7 @@ class SigmoidClassifier(nn.Module):
             seed: of order and draws.
             callbacks: watchers.
             device: "auto" takes a GPU where there is one.
+            precision: "float32" or "bf16".
 
         Raises:
             ValueError: where data or labels do not fit.
@@ -217,6 +219,7 @@ class SigmoidClassifier(nn.Module):
             seed=seed,
             callbacks=callbacks,
             device=device,
+            precision=precision,
         )
         return self
 
