@@ -119,6 +119,8 @@ def _contest(pipe: Connection, name: str, device: str, num_images: int) -> None:
         return
     data = genus.data.load("mnist", view="static")
     x = data.materialise("train", num_images).flatten(1).float()
+    if len(x) != num_images:
+        raise SystemExit(f"--images: there are {len(x)} to train on, {num_images} are wanted")
     held_out = data.materialise("test", 1000).flatten(1).float()
     pipe.send(None)
     while (asked := pipe.recv()) is not None:
@@ -159,6 +161,7 @@ def training(device: str, rounds: int, num_images: int, epochs: int) -> dict[str
     table: dict[str, object] = {}
     for name, values in rates.items():
         row: dict[str, object] = {"images_per_second": spread(values)}
+        row["rounds"] = [round(value) for value in values]
         if name in learnt:
             row["pseudo_likelihood"] = round(learnt[name], 2)
         for peer in (PRODUCTS, LOW, MOVED, "scikit-learn PCD", "learnergy CD", "plain torch CD"):
@@ -167,6 +170,7 @@ def training(device: str, rounds: int, num_images: int, epochs: int) -> dict[str
                 row[f"times {peer}"] = spread([a / b for a, b in pairs])
                 row[f"least against least, {peer}"] = max(values) / max(rates[peer])
         table[name] = row
+    table["images"] = num_images
     table["epochs behind the pseudo-likelihood"] = epochs
     table["aim"] = (
         "float32 at least 0.8 of the five products; bf16 at least 3 times scikit-learn and "
@@ -221,7 +225,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["train", "ais"])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--epochs", type=int, default=5, help="behind the pseudo-likelihood")
     parser.add_argument("--temperatures", type=int, default=TEMPERATURES)
     chosen = parser.parse_args()

@@ -16,8 +16,9 @@ pictures after their last step; nothing is chosen on these. Figures are means ov
 with a subset and an order of its own, and pretraining of its own where no run is given; the
 standard error is that of the seeds where there are several, else that of the test pictures.
 
-With ``--validate`` the last 10,000 training pictures are kept from fine-tuning and judged on in
-place of the test pictures, and nothing is written.
+With ``--validate``, for choosing settings, the last 10,000 training pictures are judged on in place
+of the test pictures: neither layers nor classifiers see them, but for a ``--pretrained`` run, which
+may have seen the pictures without their labels. Nothing is written.
 
 Writes results/dbn-classifier.json or results/dbm-classifier.json after each seed: what a run
 that is stopped has done, stays.
@@ -39,6 +40,8 @@ from torch import Tensor
 import genus
 from genus import data as datasets
 from genus.engine import Budget, Descend, Optimiser, checkpoint
+from genus.engine.compiled import check_compiler
+from genus.engine.loop import resolve_device
 from genus.engine.seeding import address, seeded
 from genus.models import DeepBeliefNetwork, DeepBoltzmannMachine
 from genus.models.boltzmann import SigmoidClassifier
@@ -129,10 +132,10 @@ def taken_up(options: argparse.Namespace) -> Any:
             f"--pretrained must hold a {wanted.__name__} over {pictures}, {options.pretrained} "
             f"holds a {type(network).__name__} over {network.space}"
         )
-    if network.condition is not None and options.labels != [60_000]:
+    if network.condition is not None and (options.labels != [60_000] or options.validate):
         raise ValueError(
-            f"{options.pretrained} learnt with all labels, so that few say nothing; "
-            "take a network without, or --labels 60000"
+            f"{options.pretrained} learnt with all labels, so that few say nothing, nor do those "
+            "of pictures kept back; take a network without, or --labels 60000 and no --validate"
         )
     return network
 
@@ -149,6 +152,11 @@ def fine_tuning(options: argparse.Namespace, budget: Budget) -> Descend:
     return Descend(CrossEntropy(), optimiser, batch_size=100, budget=budget)
 
 
+def dropouts(options: argparse.Namespace) -> dict[str, float]:
+    """What a classifier leaves out while it learns."""
+    return {"dropout": options.dropout, "input_dropout": options.input_dropout}
+
+
 def accuracies(
     options: argparse.Namespace,
     pictures: tuple[Tensor, ...],
@@ -158,8 +166,10 @@ def accuracies(
 ) -> dict[str, float]:
     """The test accuracy of every label count, pretrained and from a random start."""
     x, y, test, truth = pictures
-    network = given or pretrained(options, x, clock.next(options.pretraining_epochs), seed)
-    dropout = {"dropout": options.dropout, "input_dropout": options.input_dropout}
+    network = given
+    if given is None and "pretrained" in options.starts:
+        network = pretrained(options, x, clock.next(options.pretraining_epochs), seed)
+    dropout = dropouts(options)
     generator = torch.Generator().manual_seed(address(seed, "labels"))
     order = torch.randperm(len(x), generator=generator)
     found = {}
@@ -172,7 +182,7 @@ def accuracies(
                     classifier = network.to_classifier(10, grey=True, **dropout)
                 else:
                     space = Real(tuple(x.shape[1:]))
-                    classifier = SigmoidClassifier(space, 10, network.hidden, **dropout)
+                    classifier = SigmoidClassifier(space, 10, options.hidden, **dropout)
             budget = clock.next(options.epochs, steps)
             algorithm = fine_tuning(options, budget)
             classifier.fit(
@@ -266,7 +276,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--seconds", type=float, help="limit for everything; budgets shrink to fit")
     add("--seeds", type=int, default=1)
-    add("--labels", type=int, nargs="+", default=[100, 1000, 10_000, 60_000])
+    add("--labels", type=int, nargs="+", help="by default 100, 1000, 10000 and all")
     add("--model", choices=sorted(MODELS), default="dbn")
     add("--pretrained", type=Path, help="folder of a run whose network begins, as it stands")
     add("--hidden", type=int, nargs="+", help="by default as published")
@@ -284,7 +294,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--precision", choices=["float32", "bf16", "auto"], default="float32")
     add("--compiled", action="store_true", help="pretrain in compiled steps")
     add("--out", type=Path, default=Path("results"))
-    add("--validate", action="store_true", help="to choose settings, see above")
+    add("--validate", action="store_true", help="judge on training pictures, to choose settings")
     add("--starts", nargs="+", choices=STARTS, default=STARTS, help="with --validate")
     options = parser.parse_args(arguments)
     if options.pretrained and options.hidden:
@@ -299,12 +309,24 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--pretraining-rate must be positive and --hidden-share 0.001 to 0.999")
     if set(options.starts) != set(STARTS) and not options.validate:
         parser.error("--starts goes with --validate; what is written holds both")
+    if len(set(options.starts)) < len(options.starts):
+        parser.error("--starts names one twice")
+    if options.compiled and options.pretrained:
+        parser.error("--compiled is for pretraining, --pretrained has it done")
     most = 50_000 if options.validate else 60_000
+    options.labels = options.labels or [100, 1000, 10_000, most]
     wrong = [count for count in options.labels if not 1 <= count <= most]
     if wrong or options.seeds < 1:
         parser.error(
             f"labels must be 1 to {most} and seeds at least 1, got {wrong or options.seeds}"
         )
+    try:
+        fine_tuning(options, Budget(epochs=1))
+        SigmoidClassifier(Real((1,)), 10, (1,), **dropouts(options))
+        if options.compiled:
+            check_compiler(resolve_device(options.device))
+    except ValueError as error:
+        parser.error(str(error))
     return options
 
 
@@ -315,14 +337,16 @@ def main() -> None:
     if network is not None:
         options.hidden = network.hidden
     pictures, found = mnist(options.validate), []
-    options.out.mkdir(parents=True, exist_ok=True)
+    if not options.validate:
+        options.out.mkdir(parents=True, exist_ok=True)
     for seed in range(options.seeds):
         seconds = None
         if options.seconds is not None:
             spent = time.perf_counter() - clock
             seconds = max(1.0, (options.seconds - spent) / (options.seeds - seed))
         each = [math.sqrt(count) for count in options.labels for _ in options.starts]
-        weights = each if network is not None else [sum(each), *each]
+        pretrains = network is None and "pretrained" in options.starts
+        weights = [sum(each), *each] if pretrains else each
         found.append(accuracies(options, pictures, seed, Clock(seconds, weights), network))
         if options.validate:
             continue

@@ -53,11 +53,31 @@ def test_it_goes_where_sgd_goes(momentum, decay):
     "settings",
     [
         Optimiser("adam"),
-        Optimiser("sgd", betas=(0.0, 0.0), clip=1.0),
-        Optimiser("sgd", betas=(0.0, 0.0), max_norm=1.0),
-        Optimiser("sgd"),
+        Optimiser("sgd", clip=1.0),
+        Optimiser("sgd", max_norm=1.0),
     ],
-    ids=["adam", "clipped", "shortened", "no velocity yet"],
+    ids=["adam", "clipped", "shortened"],
 )
 def test_other_updates_stay_with_the_optimiser(settings):
     assert moves(settings, settings.build(Two().parameters())) is None
+
+
+def test_velocities_begin_at_zero_and_are_the_optimisers():
+    settings = Optimiser("sgd", betas=(0.9, 0.0))
+    model = Two()
+    optimiser = settings.build(model.parameters())
+    found = moves(settings, optimiser)
+    assert len(found) == 2
+    for each in found:
+        assert torch.equal(each.velocity, torch.zeros_like(each.parameter))
+        assert optimiser.state[each.parameter]["momentum_buffer"] is each.velocity
+
+
+def test_what_is_frozen_in_the_midst_of_learning_stays():
+    settings = Optimiser("sgd")
+    model = Two()
+    optimiser = settings.build(model.parameters())
+    model.weights.requires_grad_(False)
+    assert [each.parameter is model.bias for each in moves(settings, optimiser)] == [True]
+    model.bias.requires_grad_(False)
+    assert moves(settings, optimiser) is None

@@ -178,6 +178,26 @@ def test_all_layers_are_fine_tuned():
         assert not torch.equal(old, new)
 
 
+def test_it_learns_in_bfloat16_with_losses_in_float32():
+    x, labels = parity()
+    made = network(hidden=(8, 6)).to_classifier(2).float()
+    seen = []
+
+    class Watch(Callback):
+        def after_step(self, run, info):
+            seen.append((info["loss"].dtype, info["error_rate"].dtype))
+
+    algorithm = Descend(CrossEntropy(), Optimiser(learning_rate=0.03, schedule="linear"))
+    settings = {"algorithm": algorithm, "epochs": 60, "device": "cpu"}
+    made.fit(x, labels, precision="bf16", callbacks=[Watch()], **settings)
+    assert set(seen) == {(torch.float32, torch.float32)}
+    assert made.error_rate(x, labels) < 0.02
+    plain = network(hidden=(8, 6)).to_classifier(2).float().fit(x, labels, **settings)
+    assert not torch.equal(plain.label.weight, made.label.weight)
+    with pytest.raises(ValueError, match="precision must be"):
+        made.fit(x, labels, precision="float8")
+
+
 @torch.no_grad()
 def test_answers_are_probabilities_without_dropout():
     torch.manual_seed(0)

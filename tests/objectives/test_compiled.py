@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 import torch
@@ -142,9 +143,28 @@ def test_an_algorithm_that_was_compiled_is_not_where_nobody_asks():
     algorithm = descend(lambda: ContrastiveDivergence(1))(None)
     learn(rbm, lambda model: algorithm, steps=2, compiled=True)
     found = learn(rbm, lambda model: algorithm)
-    assert algorithm._fused is None
+    assert algorithm._graphs is None
     plain = learn(rbm, descend(lambda: ContrastiveDivergence(1)))
     assert all(torch.equal(found[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize("kind", [DeepBeliefNetwork, DeepBoltzmannMachine])
+def test_every_step_but_the_first_of_a_layer_moves_within_its_graph(kind, monkeypatch):
+    called = Counter()
+
+    def counted(function):
+        def call(*args):
+            called[function.__name__] += 1
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr("genus.engine.graphs.fused", counted)
+    algorithm = deep(kind)().algorithm()
+    learn(deep(kind), lambda model: algorithm, compiled=True)
+    num_stages = algorithm.number + 1
+    assert num_stages > 1
+    assert called == {"moved": 12 - num_stages}
 
 
 @pytest.mark.parametrize(

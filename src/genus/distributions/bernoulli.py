@@ -10,6 +10,7 @@ from genus.distributions.head import Head, at_least_float32
 __all__ = ["Bernoulli", "entropy", "log_bernoulli", "log_bernoulli_each", "mean_and_softplus"]
 
 FOLDS = 2
+"""Twice halved, factors of at least ½ make one of at least 1/16, and logarithms a small part."""
 
 
 @torch.no_grad()
@@ -18,8 +19,9 @@ def mean_and_softplus(
 ) -> tuple[Float[Tensor, "*batch units"], Float[Tensor, "*batch"]]:
     """σ(a) of each unit, and Σ log(1 + eᵃ) over the units; no gradients.
 
-    The sum is Σ max(a, 0) − log Π max(σ(a), 1 − σ(a)). No factor is below ½, so that a logarithm
-    may be that of several of them; it costs more than anything else here.
+    The sum is Σ max(a, 0) − log Π max(σ(a), 1 − σ(a)), to the rounding of 1 for each unit. As no
+    factor is below ½, one logarithm, which is what costs most here, does for four units; for two
+    where their number is not divisible by 4, and for one where it is odd.
     """
     mean = logit.sigmoid()
     likelier = 1.0 - mean

@@ -1,8 +1,5 @@
 """One objective, one optimiser: gradient descent."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 import torch
 from torch import Tensor, nn
 
@@ -10,10 +7,11 @@ from genus.engine import distributed
 from genus.engine.algorithm import Algorithm, Info, Objective, State
 from genus.engine.batches import Batch
 from genus.engine.budget import Budget, Progress
-from genus.engine.compiled import Compiles, fused, refusal
+from genus.engine.compiled import Compiles, refusal
 from genus.engine.ema import EMA
-from genus.engine.known import Known, KnowsGradient, Traceable
-from genus.engine.moves import Move, move, moves
+from genus.engine.graphs import Graphs
+from genus.engine.known import KnowsGradient, Traceable
+from genus.engine.moves import moves
 from genus.engine.optimisers import Optimiser, schedule_factor
 from genus.engine.remembers import Remembers
 
@@ -56,7 +54,7 @@ class Descend(Algorithm, Compiles):
         self.accumulation = accumulation
         self.ema_decay = ema
         self.budget = budget or Budget(epochs=10)
-        self._fused: Fused | None = None
+        self._graphs: Graphs | None = None
         self._kept_rate: tuple[tuple[float, torch.dtype, torch.device], Tensor] | None = None
         if isinstance(objective, Remembers):
             self.sharded = tuple(f"objective.{name}" for name in objective.sharded)
@@ -68,14 +66,14 @@ class Descend(Algorithm, Compiles):
             ValueError: where no compiler could follow the objective, or batches come in parts.
         """
         if not wanted:
-            self._fused = None
+            self._graphs = None
             return
         if not isinstance(self.objective, Traceable):
             name = getattr(self.objective, "__name__", type(self.objective).__name__)
             raise ValueError(refusal(name))
         if self.accumulation > 1:
             raise ValueError(refusal(f"a batch in {self.accumulation} parts"))
-        self._fused = self._fused or Fused.of(self.objective)
+        self._graphs = self._graphs or Graphs.of(self.objective)
 
     def start(self, model: nn.Module) -> None:
         """Builds the optimiser."""
@@ -87,24 +85,24 @@ class Descend(Algorithm, Compiles):
 
     def step(self, batch: Batch, progress: Progress) -> Info:
         """One gradient step."""
-        fused = self._fused if progress.step > 0 else None
-        wanted = None if fused is None else moves(self.settings, self.optimiser)
-        if fused is not None and wanted is not None:
+        graphs = self._graphs if progress.step > 0 else None
+        how = None if graphs is None else moves(self.settings, self.optimiser)
+        if graphs is not None and how is not None:
             set_rate(self.optimiser, self.settings, progress.fraction)
-            info = fused.whole(self.model, batch, wanted, self._rate(wanted[0].parameter))
+            info = graphs.moved(self.model, batch, how, self._rate(how[0].parameter))
         else:
-            info = self._with_gradients(batch, fused)
+            info = self._with_gradients(batch, graphs)
             update(self.optimiser, self.settings, progress.fraction)
         if self.ema is not None:
             self.ema.update()
         return detached(info)
 
-    def _with_gradients(self, batch: Batch, fused: "Fused | None") -> Info:
+    def _with_gradients(self, batch: Batch, graphs: Graphs | None) -> Info:
         """The objective, and the gradient in every parameter."""
         if self.accumulation > 1:
             return self._accumulate(batch)
         if isinstance(self.objective, KnowsGradient):
-            known = self.objective.known if fused is None else fused.known
+            known = self.objective.known if graphs is None else graphs.known
             info, slopes = known(self.model, batch)
             for parameter, slope in slopes:
                 if parameter.requires_grad:
@@ -117,9 +115,9 @@ class Descend(Algorithm, Compiles):
     def _rate(self, like: Tensor) -> Tensor:
         """The learning rate, as a tensor: compiled steps take a changing number only as such."""
         rate = self.optimiser.param_groups[0]["lr"]
-        wanted = rate, like.dtype, like.device
-        if self._kept_rate is None or self._kept_rate[0] != wanted:
-            self._kept_rate = wanted, torch.full((), rate, dtype=like.dtype, device=like.device)
+        key = rate, like.dtype, like.device
+        if self._kept_rate is None or self._kept_rate[0] != key:
+            self._kept_rate = key, torch.full((), rate, dtype=like.dtype, device=like.device)
         return self._kept_rate[1]
 
     def _accumulate(self, batch: Batch) -> Info:
@@ -161,29 +159,6 @@ class Descend(Algorithm, Compiles):
             self.ema.load_state_dict(state["ema"])
         if isinstance(self.objective, Remembers):
             self.objective.load_state_dict(state["objective"])
-
-
-class Fused(NamedTuple):
-    """Compiled functions of an objective.
-
-    Attributes:
-        known: its value and slopes.
-        whole: the same, and the parameters move along the slopes.
-    """
-
-    known: Callable[[Any, Batch], Known]
-    whole: Callable[[Any, Batch, list[Move], Tensor], Info]
-
-    @classmethod
-    def of(cls, objective: KnowsGradient) -> "Fused":
-        """Those of one objective, compiled when they are first called."""
-
-        def whole(model: Any, batch: Batch, wanted: list[Move], rate: Tensor) -> Info:
-            info, slopes = objective.known(model, batch)
-            move(slopes, wanted, rate)
-            return info
-
-        return cls(fused(objective.known), fused(whole))
 
 
 def update(optimiser: torch.optim.Optimizer, settings: Optimiser, fraction: float) -> None:

@@ -28,10 +28,10 @@ class Move(NamedTuple):
 
 
 def moves(settings: Optimiser, optimiser: torch.optim.Optimizer) -> list[Move] | None:
-    """Those of every parameter; None where the update is more than :func:`move` does.
+    """How the parameters that learn now are to be moved; None where :func:`move` cannot do it.
 
-    That is so for Adam, where gradients are clipped or weights are shortened, and until each
-    parameter that learns has been moved once by the optimiser itself.
+    That is so for Adam, where gradients are clipped or weights are shortened, and where nothing
+    learns. Velocities that the optimiser has not yet begun are begun at 0.
     """
     if settings.name != "sgd" or settings.clip is not None or settings.max_norm is not None:
         return None
@@ -39,26 +39,34 @@ def moves(settings: Optimiser, optimiser: torch.optim.Optimizer) -> list[Move] |
     for group in optimiser.param_groups:
         momentum, decay = group["momentum"], group["weight_decay"]
         for parameter in group["params"]:
-            velocity = optimiser.state.get(parameter, {}).get("momentum_buffer")
-            if momentum and velocity is None:
-                return None
-            found.append(Move(parameter, velocity if momentum else None, momentum, decay))
-    return found
+            if parameter.requires_grad:
+                velocity = _velocity(optimiser, parameter) if momentum else None
+                found.append(Move(parameter, velocity, momentum, decay))
+    return found or None
+
+
+def _velocity(optimiser: torch.optim.Optimizer, parameter: nn.Parameter) -> Tensor:
+    state = optimiser.state[parameter]
+    if state.get("momentum_buffer") is None:
+        state["momentum_buffer"] = torch.zeros_like(parameter)
+    velocity: Tensor = state["momentum_buffer"]
+    return velocity
 
 
 @torch.no_grad()
-def move(
-    slopes: Sequence[tuple[nn.Parameter, Tensor]], wanted: Sequence[Move], rate: Tensor
-) -> None:
+def move(slopes: Sequence[tuple[nn.Parameter, Tensor]], how: Sequence[Move], rate: Tensor) -> None:
     """v ← α v + ∇ + λ θ and θ ← θ − η v for every parameter with a slope ∇; η is the rate.
 
-    As ``torch.optim.SGD`` does, in place. Parameters without a Move stay.
+    As ``torch.optim.SGD`` does, in place. A parameter without a Move stays.
     """
     for parameter, slope in slopes:
-        for known, velocity, momentum, decay in wanted:
-            if known is not parameter:
-                continue
+        for _, velocity, momentum, decay in _those_of(parameter, how):
             change = slope + decay * parameter if decay else slope
             if velocity is not None:
                 change = velocity.mul_(momentum).add_(change)
             parameter.sub_(rate * change)
+
+
+def _those_of(parameter: nn.Parameter, how: Sequence[Move]) -> list[Move]:
+    """One Move, or none; parameters are told apart as objects, not by their values."""
+    return [each for each in how if each.parameter is parameter]

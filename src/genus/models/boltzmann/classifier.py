@@ -193,10 +193,11 @@ class SigmoidClassifier(nn.Module):
             seed: of order and draws.
             callbacks: watchers.
             device: "auto" takes a GPU where there is one.
-            precision: "float32" or "bf16".
+            precision: of matrix products: "float32", "bf16", or "auto" for the latter where the
+                hardware is made for it.
 
         Raises:
-            ValueError: where data or labels do not fit.
+            ValueError: where data, labels, device or precision do not fit.
         """
         if epochs is not None:
             if budget is not None:

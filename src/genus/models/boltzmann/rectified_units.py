@@ -78,7 +78,7 @@ class Rectified(Discrete):
 
     @torch.no_grad()
     def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums over the copies of those of a binary unit."""
+        """Sums over the copies, which are binary units: for each unit, and of all units."""
         mean, log_partition = mean_and_softplus(self._copies(field))
         return mean.sum(-1), log_partition.sum(-1)
 

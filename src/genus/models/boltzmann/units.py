@@ -185,7 +185,7 @@ class Bernoulli(Discrete):
         """σ(f)."""
         return field.sigmoid()
 
-    def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Tensor]:
+    def mean_and_log_partition(self, field: Tensor) -> tuple[Tensor, Float[Tensor, " batch"]]:
         """σ(f), and Σ log(1 + eᶠ)."""
         return mean_and_softplus(field)
 
