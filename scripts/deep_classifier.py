@@ -20,8 +20,8 @@ With ``--validate``, for choosing settings, the last 10,000 training pictures ar
 of the test pictures: neither layers nor classifiers see them, but for a ``--pretrained`` run, which
 may have seen the pictures without their labels. Nothing is written.
 
-Writes results/dbn-classifier.json or results/dbm-classifier.json after each seed: what a run
-that is stopped has done, stays.
+Writes results/dbn-classifier.json or results/dbm-classifier.json, or what ``--name`` says, after
+each seed: what a run that is stopped has done, stays.
 """
 
 import argparse
@@ -215,7 +215,7 @@ def entry(values: list[float], num_test: int) -> dict[str, Any]:
 def record(
     options: argparse.Namespace, found: list[dict[str, float]], num_test: int, seconds: float
 ) -> dict[str, Any]:
-    """What results/dbn-classifier.json or results/dbm-classifier.json holds."""
+    """What the file in results/ holds."""
     metrics: dict[str, Any] = {}
     for name in found[0]:
         start, count = name.split(", ")
@@ -229,16 +229,19 @@ def record(
         pair = [f"{start}, {count} labels" for start in ("pretrained", "random")]
         gains = [seed[pair[0]] - seed[pair[1]] for seed in found]
         gain = entry(gains, num_test)
-        metrics[f"gain, {count} labels"] = (
-            gain if len(gains) > 1 else gain | {"standard_error": None}
-        )
+        if len(gains) == 1:
+            gain["standard_error"] = None
+        if count in PUBLISHED:
+            gain["published"] = round(PUBLISHED[count][0] - PUBLISHED[count][1], 4)
+            gain["source"] = ACCURACY_OF
+        metrics[f"gain, {count} labels"] = gain
     if 60_000 in options.labels:
         errors = [1 - seed["pretrained, 60000 labels"] for seed in found]
         published, source = ERRORS[options.model]
         also = {"published": published, "source": source}
         metrics["error_rate"] = entry(errors, num_test) | also
     return {
-        "recipe": f"{options.model}-classifier",
+        "recipe": options.name,
         "data": "mnist",
         "binarisation": "dynamic",
         "metrics": metrics,
@@ -294,11 +297,13 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--precision", choices=["float32", "bf16", "auto"], default="float32")
     add("--compiled", action="store_true", help="pretrain in compiled steps")
     add("--out", type=Path, default=Path("results"))
+    add("--name", help="of the record, by default dbn-classifier or dbm-classifier")
     add("--validate", action="store_true", help="judge on training pictures, to choose settings")
     add("--starts", nargs="+", choices=STARTS, default=STARTS, help="with --validate")
     options = parser.parse_args(arguments)
     if options.pretrained and options.hidden:
         parser.error("--hidden is that of the --pretrained network; give one of them")
+    options.name = options.name or f"{options.model}-classifier"
     options.hidden = tuple(options.hidden or HIDDEN[options.model])
     for name, usual in (("pretraining_rate", RATES), ("hidden_share", SHARES)):
         if getattr(options, name) is None:
@@ -351,7 +356,7 @@ def main() -> None:
         if options.validate:
             continue
         made = record(options, found, len(pictures[2]), time.perf_counter() - clock)
-        checkpoint.write_json(options.out / f"{options.model}-classifier.json", made)
+        checkpoint.write_json(options.out / f"{options.name}.json", made)
     if not options.validate:
         print(json.dumps(made["metrics"], indent=1))
 
