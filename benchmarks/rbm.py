@@ -119,8 +119,6 @@ def _contest(pipe: Connection, name: str, device: str, num_images: int) -> None:
         return
     data = genus.data.load("mnist", view="static")
     x = data.materialise("train", num_images).flatten(1).float()
-    if len(x) != num_images:
-        raise SystemExit(f"--images: there are {len(x)} to train on, {num_images} are wanted")
     held_out = data.materialise("test", 1000).flatten(1).float()
     pipe.send(None)
     while (asked := pipe.recv()) is not None:
@@ -229,6 +227,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5, help="behind the pseudo-likelihood")
     parser.add_argument("--temperatures", type=int, default=TEMPERATURES)
     chosen = parser.parse_args()
+    there = len(genus.data.load("mnist", view="static").materialise("train", chosen.images))
+    if there != chosen.images:
+        parser.error(f"--images: there are {there} to train on, {chosen.images} are wanted")
     figures: dict[str, object] = {
         "hardware": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
         + (f", {torch.cuda.get_device_name()}" if chosen.device == "cuda" else "")
