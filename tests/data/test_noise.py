@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from genus.data.noise import addressed
+from genus.data.noise import Addressed
 
 CPU = torch.device("cpu")
 
@@ -17,7 +17,7 @@ def splitmix(position: int, seed: int) -> int:
 
 @pytest.mark.parametrize("seed", [0, 1234567, 2**63 - 1])
 def test_noise_equals_the_published_generator(seed):
-    drawn = addressed(seed, torch.tensor([3, 0, 70_000]), CPU)(5)
+    drawn = Addressed(seed, torch.tensor([3, 0, 70_000]), CPU).uniform(5)
     for row, index in enumerate((3, 0, 70_000)):
         for j in range(5):
             assert drawn[row, j] == (splitmix(index * 5 + j + 1, seed) >> 40) * 2.0**-24
@@ -25,13 +25,13 @@ def test_noise_equals_the_published_generator(seed):
 
 def test_noise_depends_on_the_index_alone():
     order = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
-    whole = addressed(7, torch.arange(1000), CPU)(13)
-    assert torch.equal(addressed(7, order, CPU)(13), whole[order])
-    assert not torch.equal(addressed(8, order, CPU)(13), whole[order])
+    whole = Addressed(7, torch.arange(1000), CPU).uniform(13)
+    assert torch.equal(Addressed(7, order, CPU).uniform(13), whole[order])
+    assert not torch.equal(Addressed(8, order, CPU).uniform(13), whole[order])
 
 
 def test_noise_is_uniform_and_uncorrelated():
-    x = addressed(3, torch.arange(2000), CPU)(50).double().numpy()
+    x = Addressed(3, torch.arange(2000), CPU).uniform(50).double().numpy()
     counts = np.histogram(x, bins=64, range=(0, 1))[0]
     expected = x.size / 64
     # χ² with 63 degrees of freedom exceeds 115 with probability 6e-5

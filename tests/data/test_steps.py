@@ -4,13 +4,17 @@ import pytest
 import torch
 
 from genus.data.augmentation import Flip, Shift
-from genus.data.noise import addressed, fresh
+from genus.data.noise import Addressed, Fresh, Noise
 from genus.data.steps import Binarise, Dequantise
 from genus.spaces import Binary, Pixels, Real
 
 
-def constant(value):
-    return lambda k: torch.full((1, k), value)
+class Constant(Noise):
+    def __init__(self, value):
+        self.value = value
+
+    def uniform(self, k):
+        return torch.full((1, k), self.value)
 
 
 @pytest.mark.parametrize("levels", [2, 3, 17, 200, 255, 256])
@@ -18,14 +22,14 @@ def constant(value):
 def test_dequantised_levels_come_back(levels, uniform):
     x = torch.arange(levels, dtype=torch.uint8)[None]
     step = Dequantise(levels)
-    y = step(x, constant(uniform))
+    y = step(x, Constant(uniform))
     assert ((y > 0) & (y < 1)).all()
     assert torch.equal(step.invert(y, Pixels((levels,), levels)), x)
 
 
 def test_dequantisation_is_uniform_within_a_level():
     x = torch.full((500, 40), 3, dtype=torch.uint8)
-    y = Dequantise(5)(x, addressed(1, torch.arange(500), torch.device("cpu"))).double()
+    y = Dequantise(5)(x, Addressed(1, torch.arange(500), torch.device("cpu"))).double()
     u = y * 5 - 3
     # the mean of 20,000 uniform draws has deviation 0.00204; 5 of them: once in 1.7e6
     assert abs(u.mean() - 0.5) < 0.0102
@@ -43,14 +47,27 @@ def test_the_volume_makes_a_uniform_density_count_levels():
 def test_black_and_white_are_certain(levels):
     x = torch.tensor([[0, levels - 1]], dtype=torch.uint8)
     for uniform in (0.0, 1 - 2.0**-24):
-        assert Binarise(levels)(x, constant(uniform)).tolist() == [[0.0, 1.0]]
+        assert Binarise(levels)(x, Constant(uniform)).tolist() == [[0.0, 1.0]]
 
 
-def test_binarised_means_are_grey_levels():
+@pytest.mark.parametrize("levels", [2, 17, 129, 256])
+def test_black_and_white_are_certain_in_draws_without_number(levels):
+    torch.manual_seed(0)
+    x = torch.tensor([0, levels - 1], dtype=torch.uint8).expand(2000, 1000, 2)
+    assert torch.equal(Binarise(levels)(x, Fresh(x)), (x > 0).float())
+
+
+def draws(x):
+    return {"fresh": Fresh(x), "addressed": Addressed(1, torch.arange(len(x)), x.device)}
+
+
+@pytest.mark.parametrize("kind", ["fresh", "addressed"])
+def test_binarised_means_are_grey_levels(kind):
     torch.manual_seed(0)
     levels = torch.tensor([0, 1, 40, 200, 255], dtype=torch.uint8)
     x = levels.expand(20_000, 5)
-    bits = Binarise(256)(x, fresh(x))
+    bits = Binarise(256)(x, draws(x)[kind])
+    assert bits.dtype == torch.float32
     p = levels / 255
     # five deviations; once in 3.5e5 over the three uncertain levels and both sides
     bound = 5 * (p * (1 - p) / len(x)).sqrt()
@@ -67,7 +84,7 @@ def images():
 def test_flip_mirrors_whole_images_left_to_right():
     torch.manual_seed(1)
     x = images()
-    y = Flip(0.3)(x, fresh(x))
+    y = Flip(0.3)(x, Fresh(x))
     mirrored = (y == x.flip(3)).flatten(1).all(1)
     kept = (y == x).flatten(1).all(1)
     assert (mirrored ^ kept).all()
@@ -78,7 +95,7 @@ def test_flip_mirrors_whole_images_left_to_right():
 def test_shift_moves_images_over_the_fill_and_reaches_every_offset():
     torch.manual_seed(2)
     x = images()
-    y = Shift(2)(x, fresh(x))
+    y = Shift(2)(x, Fresh(x))
     seen = set()
     for before, after in zip(x, y, strict=True):
         offsets = []

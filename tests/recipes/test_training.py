@@ -191,7 +191,8 @@ def test_training_in_a_thread_takes_no_signals(tmp_path):
 
 def test_leftovers_of_a_kill_are_cleared(tmp_path):
     train(recipe_of("made", 2), tmp_path, device="cpu", samples=0)
-    (tmp_path / ".training.safetensors.abc123").write_bytes(b"half")
+    for name in (".training.safetensors.abc123", ".config.json.x_1"):
+        (tmp_path / name).write_bytes(b"half")
     train(recipe_of("made", 4), tmp_path, resume=True, device="cpu", samples=0)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 

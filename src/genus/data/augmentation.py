@@ -30,7 +30,7 @@ class Flip(Step):
 
     def __call__(self, x: Tensor, noise: Noise) -> Tensor:
         """The images, some of them mirrored."""
-        chosen = noise(1).reshape(-1, 1, 1, 1) < self.probability
+        chosen = noise.uniform(1).reshape(-1, 1, 1, 1) < self.probability
         return torch.where(chosen, x.flip(-1), x)
 
     def space(self, before: Space) -> Space:
@@ -59,7 +59,7 @@ class Shift(Step):
         """The images, each moved by its own whole number of pixels."""
         n, channels, height, width = x.shape
         padded = F.pad(x, [self.most] * 4, value=self.fill)
-        offset = (noise(2) * (2 * self.most + 1)).long()
+        offset = (noise.uniform(2) * (2 * self.most + 1)).long()
         rows = offset[:, :1] + torch.arange(height, device=x.device)
         columns = offset[:, 1:] + torch.arange(width, device=x.device)
         picked = padded.gather(2, rows[:, None, :, None].expand(n, channels, -1, padded.shape[3]))

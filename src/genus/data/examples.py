@@ -1,18 +1,23 @@
 """A source of batches over stored examples, seen through steps."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from genus.data.noise import addressed, fresh
-from genus.data.steps import Step
-from genus.data.stores import Store
+from genus.data.noise import Addressed, Fresh
+from genus.data.steps import Floats, Step
+from genus.data.stores import InMemory, Store
 from genus.engine.batches import Batch, Source
 from genus.engine.seeding import address
-from genus.spaces import Space
+from genus.spaces import Binary, Space
 
 __all__ = ["Examples"]
+
+CHUNK = 500
+MOST_BYTES = 1 << 30
+"""Of stored examples, up to which their zeros and ones may be held beside them."""
 
 
 class Examples(Source):
@@ -20,7 +25,8 @@ class Examples(Source):
 
     Steps that keep one draw for each example are applied as a batch is gathered, where the
     index of each example is known; from the first step that draws anew they are applied in
-    ``prepare``, on the device and with the global generator.
+    ``prepare``, on the device and with the global generator. Where the former leave zeros and
+    ones of what lies in memory, ``to`` draws them once for all and keeps them as bytes.
 
     Args:
         store: the examples.
@@ -55,15 +61,32 @@ class Examples(Source):
 
     def to(self, device: torch.device) -> "Examples":
         """Moves what lives in memory to ``device``, once."""
+        store, space, steps = self._settled
         return Examples(
-            self.store.to(device),
-            self.stored_space,
-            steps=self.steps,
+            store.to(device),
+            space,
+            steps=steps,
             part=self.part,
             labels=None if self.labels is None else self.labels.to(device),
             condition=self.condition,
             draw=self.draw,
         )
+
+    @cached_property
+    def _settled(self) -> tuple[Store, Space, Sequence[Step]]:
+        """The store, its space and the steps, with those done that can be done once for all."""
+        fixed, rest = self.steps[: self._first_redrawn], self.steps[self._first_redrawn :]
+        space = self.stored_space
+        for step in fixed:
+            space = step.space(space)
+        held = isinstance(self.store, InMemory) and self.store.num_bytes <= MOST_BYTES
+        drawn = any(not isinstance(step, Floats) for step in fixed)
+        if not (held and drawn and isinstance(space, Binary)):
+            return self.store, self.stored_space, self.steps
+        rows = torch.arange(self.num_examples)
+        parts = (self._fixed(self.store.read(some), some) for some in rows.split(CHUNK))
+        bits = torch.cat([part.to(torch.uint8) for part in parts])
+        return InMemory(bits), space, (Floats(), *rest)
 
     def _batches(self, chunks: Iterator[Tensor]) -> Iterator[Batch]:
         for chunk, x in self.store.stream(chunks):
@@ -73,12 +96,12 @@ class Examples(Source):
     def _fixed(self, x: Tensor, chunk: Tensor) -> Tensor:
         for number, step in enumerate(self.steps[: self._first_redrawn]):
             seed = address(self.draw if step.redraw else 0, "view", self.part, number)
-            x = step(x, addressed(seed, chunk, x.device))
+            x = step(x, Addressed(seed, chunk, x.device))
         return x
 
     def prepare(self, batch: Batch) -> Batch:
         """Applies the steps that draw anew."""
         x = batch.x
         for step in self.steps[self._first_redrawn :]:
-            x = step(x, fresh(x))
+            x = step(x, Fresh(x))
         return Batch(x, batch.condition)

@@ -1,49 +1,72 @@
-"""Uniform noise at an address: the draw of an example depends on its index and on nothing else."""
+"""Noise for steps: drawn anew, or at an address, where the index of an example decides alone."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from typing import final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Noise", "addressed", "fresh"]
+from genus.inference.gibbs import bernoulli, hashed
 
-Noise = Callable[[int], Tensor]
-"""From a number k to uniform draws in [0, 1), shape ``(batch, k)``."""
+__all__ = ["Addressed", "Fresh", "Noise"]
 
-# the constants of SplitMix64, as signed 64-bit numbers
-GOLDEN = -0x61C8864680B583EB
-FIRST = -0x40A7B892E31B1A47
-SECOND = -0x6B2FB644ECCEEE15
+BITS = 24
 
 
-def fresh(like: Tensor) -> Noise:
-    """Draws from the global generator, one row for each example of ``like``."""
-    return lambda k: torch.rand(len(like), k, device=like.device)
+class Noise(ABC):
+    """What steps draw for a batch of examples."""
+
+    @abstractmethod
+    def uniform(self, k: int) -> Float[Tensor, "batch k"]:
+        """Numbers in [0, 1), k for each example."""
+
+    def bits(self, x: Tensor, top: int) -> Tensor:
+        """0 or 1 for each entry of a batch, as floats: 1 with probability x / top."""
+        draws = self.uniform(x[0].numel()).reshape(x.shape) * top
+        return draws.lt_(x).to(torch.get_default_dtype())
 
 
-def addressed(seed: int, indices: Int[Tensor, " batch"], device: torch.device) -> Noise:
-    """Draws that follow from the seed and the index of each example alone.
+@final
+class Fresh(Noise):
+    """Draws from the global generator.
+
+    Args:
+        like: the batch.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self.like = like
+
+    def uniform(self, k: int) -> Tensor:
+        """Numbers in [0, 1), k for each example."""
+        return torch.rand(len(self.like), k, device=self.like.device)
+
+    def bits(self, x: Tensor, top: int) -> Tensor:
+        """Drawn as the units of a machine are, which on a CPU takes a third less time."""
+        probability = x.flatten(1).to(torch.get_default_dtype()).div_(top)
+        return bernoulli(probability).reshape(x.shape)
+
+
+@final
+class Addressed(Noise):
+    """Draws that follow from a seed and the index of each example alone.
 
     Entry j of example i is the output of SplitMix64 at position i k + j (Steele, Lea & Flood
     2014), so that it does not depend on the batch, its order or the device.
+
+    Args:
+        seed: below 2⁶³.
+        indices: of the examples.
+        device: of the draws.
     """
 
-    def draw(k: int) -> Float[Tensor, "batch k"]:
-        rows = indices.to(device)[:, None] * k
-        position = rows + torch.arange(1, k + 1, device=device)
-        return (_splitmix(position * GOLDEN + seed) >> 40 & 0xFFFFFF).float() * 2.0**-24
+    def __init__(self, seed: int, indices: Int[Tensor, " batch"], device: torch.device) -> None:
+        self.seed, self.indices, self.device = seed, indices, device
 
-    return draw
-
-
-def _splitmix(z: Tensor) -> Tensor:
-    """The finaliser of SplitMix64; int64 products wrap around as uint64 ones do."""
-    z = (z ^ _shifted(z, 30)) * FIRST
-    z = (z ^ _shifted(z, 27)) * SECOND
-    return z ^ _shifted(z, 31)
-
-
-def _shifted(z: Tensor, bits: int) -> Tensor:
-    """A logical shift to the right."""
-    return (z >> bits) & ((1 << (64 - bits)) - 1)
+    def uniform(self, k: int) -> Tensor:
+        """Numbers in [0, 1), k for each example."""
+        rows = self.indices.to(self.device)[:, None] * k
+        words = hashed(rows + torch.arange(1, k + 1, device=self.device), self.seed)
+        numbers = words.bitwise_right_shift_(64 - BITS).bitwise_and_((1 << BITS) - 1)
+        return numbers.float().mul_(2.0**-BITS)

@@ -60,8 +60,7 @@ class Binarise(Step):
 
     def __call__(self, x: Tensor, noise: Noise) -> Tensor:
         """Zeros and ones in the default floating dtype."""
-        uniform = noise(x[0].numel()).reshape(x.shape) * (self.levels - 1)
-        return (uniform < x).to(torch.get_default_dtype())
+        return noise.bits(x, self.levels - 1)
 
     def space(self, before: Space) -> Space:
         """Binary, of the same shape."""
@@ -82,7 +81,7 @@ class Dequantise(Step):
 
     def __call__(self, x: Tensor, noise: Noise) -> Tensor:
         """Reals in (0, 1)."""
-        uniform = noise(x[0].numel()).reshape(x.shape)
+        uniform = noise.uniform(x[0].numel()).reshape(x.shape)
         middle = ((uniform * NOISE_LEVELS).floor() + 0.5) / NOISE_LEVELS
         return ((x + middle) / self.levels).to(torch.get_default_dtype())
 

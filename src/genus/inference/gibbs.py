@@ -61,7 +61,9 @@ def levels(number: int, device: torch.device) -> Tensor:
     return mine >> (index & 3) * 16 << 48 >> 48
 
 
-def hashed(place: Int64[Tensor, " places"], key: Int64[Tensor, ""]) -> Int64[Tensor, " places"]:
+def hashed(
+    place: Int64[Tensor, "*places"], key: Int64[Tensor, ""] | int
+) -> Int64[Tensor, "*places"]:
     """64 random bits for each of some places of a sequence, counted from 1: SplitMix64.
 
     Source: Steele, Lea & Flood 2014, with the constants of its variant 13 by Stafford.
