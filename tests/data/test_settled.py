@@ -76,6 +76,11 @@ def test_others_are_left_as_they_are(part, steps):
         assert torch.equal(one.x, other.x)
 
 
+def test_no_examples_are_none_once_settled():
+    empty = Examples(InMemory(STORED[:0]), PIXELS, steps=(Binarise(256, redraw=False),))
+    assert empty.to(CPU).num_examples == 0
+
+
 def test_what_lies_in_files_or_is_too_large_stays_where_it_is(monkeypatch):
     steps = (Binarise(256, redraw=False),)
     mapped = Mapped(STORED.numpy(), lambda rows, _: torch.from_numpy(np.array(rows)))

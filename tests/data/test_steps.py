@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genus.data.augmentation import Flip, Shift
-from genus.data.noise import Addressed, Fresh, Noise
+from genus.data.noise import Addressed, Fresh, Noise, below
 from genus.data.steps import Binarise, Dequantise
 from genus.spaces import Binary, Pixels, Real
 
@@ -15,6 +15,9 @@ class Constant(Noise):
 
     def uniform(self, k):
         return torch.full((1, k), self.value)
+
+    def bits(self, x, top):
+        return below(self.uniform(x[0].numel()), x, top)
 
 
 @pytest.mark.parametrize("levels", [2, 3, 17, 200, 255, 256])
@@ -55,6 +58,15 @@ def test_black_and_white_are_certain_in_draws_without_number(levels):
     torch.manual_seed(0)
     x = torch.tensor([0, levels - 1], dtype=torch.uint8).expand(2000, 1000, 2)
     assert torch.equal(Binarise(levels)(x, Fresh(x)), (x > 0).float())
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int64, torch.float32])
+def test_binarising_leaves_what_it_is_given_as_it_was(dtype):
+    for shape in ((6,), (6, 5), (6, 1, 5, 4)):
+        x = torch.ones(shape).to(dtype)
+        for noise in draws(x).values():
+            assert Binarise(2)(x, noise).shape == shape
+            assert torch.equal(x, torch.ones(shape).to(dtype))
 
 
 def draws(x):

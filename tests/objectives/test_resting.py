@@ -11,14 +11,13 @@ from genus.models import RBM, DeepBoltzmannMachine
 from genus.models.boltzmann.layer import BinaryLayer, GaussianLayer
 from genus.objectives import ContrastiveDivergence, PersistentContrastiveDivergence
 from genus.objectives.centred import centred_slopes, shares
-from genus.objectives.contrastive import Phases
 from genus.objectives.doubled import DoubledContrast
 from genus.objectives.fast_persistent import FastPersistentContrastiveDivergence
 from genus.objectives.layer_contrast import LayerContrast
 from genus.objectives.persistent_layers import PersistentLayers
-from genus.objectives.resting import Resting, is_whole
+from genus.objectives.resting import Resting
 from genus.objectives.tempering import TemperedContrastiveDivergence
-from genus.spaces import Binary, Categorical, Pixels, Real
+from genus.spaces import Binary, Real
 
 
 def machine():
@@ -83,72 +82,6 @@ def test_slopes_are_the_textbooks_in_the_precision_of_products(dtype):
     _, b, c = centred_slopes((v, h), (mu, lam), share, dtype, carried=(2 * mu, 3 * lam))
     assert torch.allclose(b, share @ v - 3 * W @ lam, atol=1e-12)
     assert torch.allclose(c, share @ h - 2 * mu @ W, atol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("carried", [False, True])
-def test_whole_numbers_are_centred_after_the_product(dtype, carried):
-    torch.manual_seed(0)
-    v, h = (torch.rand(9, 40) < 0.3).double(), torch.rand(9, 30).double()
-    share = torch.tensor([1.0] * 3 + [-0.5] * 6).double()
-    mu, lam = torch.rand(40).double(), torch.rand(30).double()
-    given = (2 * mu, 3 * lam) if carried else (mu, lam)
-    known = {"carried": given} if carried else {}
-    weights, b, c = centred_slopes((v, h), (mu, lam), share, dtype, whole=v.to(dtype), **known)
-    rounded = share.unsqueeze(1) * (h - lam)
-    wanted = v.T @ rounded.to(dtype).double() - torch.outer(mu, rounded.sum(0))
-    assert torch.allclose(weights, wanted, atol=1e-12 if dtype == torch.float64 else 0.01)
-    W = torch.einsum("r,ri,rj->ij", share, v - mu, h - lam)
-    assert torch.allclose(weights, W, atol=1e-12 if dtype == torch.float64 else 0.02)
-    assert torch.allclose(b, share @ v - W @ given[1], atol=1e-12)
-    assert torch.allclose(c, share @ h - given[0] @ W, atol=1e-12)
-
-
-def test_units_are_whole_as_far_as_bfloat16_counts():
-    numbers = torch.arange(300.0)
-    assert torch.equal(numbers[:257].bfloat16().float(), numbers[:257])
-    assert not torch.equal(numbers[:258].bfloat16().float(), numbers[:258])
-    spaces = {257: True, 258: False}
-    for levels, wanted in spaces.items():
-        units = RBM(Binary((2,)), 3, hidden="rectified", num_states=levels).hidden_units
-        assert is_whole(units) is wanted
-    assert is_whole(RBM(Binary((2,)), 3).visible_units)
-    assert is_whole(RBM(Categorical((2,), 3), 3).visible_units)
-    assert is_whole(RBM(Pixels((2,), 16), 3, visible="rectified").visible_units)
-    assert not is_whole(RBM(Real((2,)), 3).visible_units)
-
-
-@pytest.mark.parametrize("space", [Binary((40,)), Real((40,))])
-@pytest.mark.parametrize("name", ["CD", "PCD"])
-def test_rows_are_held_in_low_precision_where_that_loses_nothing(name, space):
-    torch.manual_seed(0)
-    model, method = RBM(space, 30), LEARNERS[name][1]()
-    x = (torch.rand(20, 40) < 0.3).float()
-    method.start(model, 20)
-    with torch.autocast("cpu", torch.bfloat16):
-        still = Resting.of(model)
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
-        phases = method._phases(model, still, x)
-    assert (phases.both.dtype == torch.bfloat16) == isinstance(space, Binary)
-    assert torch.equal(phases.both[:20].float(), x)
-    assert all(part.dtype == torch.float32 for part in phases.activations)
-    assert sum(len(part) for part in phases.activations) == len(phases.both)
-
-
-def test_reals_far_from_0_are_centred_before_low_precision_rounds_them():
-    torch.manual_seed(0)
-    model, x = RBM(Real((40,)), 30), 300.0 + torch.randn(20, 40)
-    model.set_visible_bias(x.mean(0), torch.ones(40))
-    found = []
-    for enabled in (False, True):
-        method = ContrastiveDivergence(1)
-        method.start(model, 20)
-        torch.manual_seed(1)
-        phases = Phases(torch.cat([x, x.flip(1)]), 20, (torch.randn(40, 30),))
-        dtype = torch.bfloat16 if enabled else torch.float32
-        found.append(method.contrast(model, phases, dtype)[1][0][1])
-    exact, low = found
-    assert 0 < float((low - exact).abs().max()) < 0.01 * float(exact.abs().max())
 
 
 def test_shares_are_made_once_and_serve_autograd_whoever_asked_first():

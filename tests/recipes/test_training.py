@@ -191,10 +191,12 @@ def test_training_in_a_thread_takes_no_signals(tmp_path):
 
 def test_leftovers_of_a_kill_are_cleared(tmp_path):
     train(recipe_of("made", 2), tmp_path, device="cpu", samples=0)
-    for name in (".training.safetensors.abc123", ".config.json.x_1"):
+    (tmp_path / ".config.json.folder").mkdir()
+    for name in (".training.safetensors.abc123", ".config.json.x_1", ".settings.json.bak"):
         (tmp_path / name).write_bytes(b"half")
     train(recipe_of("made", 4), tmp_path, resume=True, device="cpu", samples=0)
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    left = {path.name for path in tmp_path.iterdir() if path.name.startswith(".")}
+    assert left == {".config.json.folder", ".settings.json.bak"}
 
 
 def test_differences_are_said_in_words():

@@ -16,8 +16,8 @@ from genus.spaces import Binary, Space
 __all__ = ["Examples"]
 
 CHUNK = 500
-MOST_BYTES = 1 << 30
-"""Of stored examples, up to which their zeros and ones may be held beside them."""
+MOST_BYTES = 1 << 28
+"""Of stored examples, up to which their zeros and ones are held beside them."""
 
 
 class Examples(Source):
@@ -74,18 +74,21 @@ class Examples(Source):
 
     @cached_property
     def _settled(self) -> tuple[Store, Space, Sequence[Step]]:
-        """The store, its space and the steps, with those done that can be done once for all."""
+        """The store, its space and the steps, with those done that can be done once for all.
+
+        Kept, as a run and its monitors ask for the same.
+        """
         fixed, rest = self.steps[: self._first_redrawn], self.steps[self._first_redrawn :]
         space = self.stored_space
         for step in fixed:
             space = step.space(space)
-        held = isinstance(self.store, InMemory) and self.store.num_bytes <= MOST_BYTES
+        held = isinstance(self.store, InMemory) and 0 < self.store.num_bytes <= MOST_BYTES
         drawn = any(not isinstance(step, Floats) for step in fixed)
         if not (held and drawn and isinstance(space, Binary)):
             return self.store, self.stored_space, self.steps
-        rows = torch.arange(self.num_examples)
-        parts = (self._fixed(self.store.read(some), some) for some in rows.split(CHUNK))
-        bits = torch.cat([part.to(torch.uint8) for part in parts])
+        bits = torch.empty(self.num_examples, *space.shape, dtype=torch.uint8)
+        for some in torch.arange(self.num_examples).split(CHUNK):
+            bits[some[0] : some[-1] + 1] = self._fixed(self.store.read(some), some)
         return InMemory(bits), space, (Floats(), *rest)
 
     def _batches(self, chunks: Iterator[Tensor]) -> Iterator[Batch]:

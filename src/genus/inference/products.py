@@ -36,8 +36,8 @@ def plus_product(
 def product(
     below: Float[Tensor, "rows below"], above: Float[Tensor, "rows above"], dtype: torch.dtype
 ) -> Float[Tensor, "below above"]:
-    """belowᵀ above, multiplied in a precision and returned in that of ``above``."""
-    turned = below.T
-    if below.dtype != dtype:
-        turned = turned.to(dtype, memory_format=torch.contiguous_format)
-    return torch.mm(turned, above.to(dtype)).to(above.dtype)
+    """belowᵀ above, multiplied in a precision and returned in that of ``below``."""
+    if below.dtype == dtype:
+        return torch.mm(below.T, above)
+    turned = below.T.to(dtype, memory_format=torch.contiguous_format)
+    return torch.mm(turned, above.to(dtype)).to(below.dtype)

@@ -55,7 +55,6 @@ def centred_slopes(
     dtype: torch.dtype,
     *,
     carried: Sequence[Tensor] | None = None,
-    whole: Tensor | None = None,
 ) -> list[Tensor]:
     """Σ share · ∂(−E) in coordinates centred at μ, carried back: of every W, then of every b.
 
@@ -70,23 +69,14 @@ def centred_slopes(
         share: of every row; their sum is 0, as data and chains weigh alike.
         dtype: in which the products run.
         carried: μ in the formula of Δb, where that is another.
-        whole: the lowest layer once more, in a precision of products that holds it as it is. With
-            ⟨(v − μ)(h − λ)ᵀ⟩ = ⟨v (h − λ)ᵀ⟩ − μ ⟨h − λ⟩ᵀ nobody then has to write v − μ down.
     """
-    centred = [layer - offset for layer, offset in zip(layers[1:], offsets[1:], strict=True)]
-    centred.insert(0, layers[0] - offsets[0] if whole is None else layers[0])
+    centred = [layer - offset for layer, offset in zip(layers, offsets, strict=True)]
     weighed = [layer * share.unsqueeze(1) for layer in centred[1:]]
-    multiplied = [centred[0] if whole is None else whole, *centred[1:]]
     back = offsets if carried is None else carried
     weights, pulls = [], [share] * len(layers)
     for upper, (below, above) in enumerate(zip(centred, weighed, strict=False), 1):
-        weights.append(product(multiplied[upper - 1], above, dtype))
+        weights.append(product(below, above, dtype))
         pulls[upper - 1] = pulls[upper - 1] - torch.mv(above, back[upper])
         pulls[upper] = pulls[upper] - share * torch.mv(below, back[upper - 1])
-    if whole is not None:
-        pulls[1] = pulls[1] + share * torch.dot(offsets[0], back[0])
     biases = [torch.mv(layer.T, pull) for layer, pull in zip(centred, pulls, strict=True)]
-    if whole is not None:
-        weights[0].addr_(offsets[0], weighed[0].sum(0), alpha=-1.0)
-        biases[0].sub_(offsets[0] * pulls[0].sum())
     return [*weights, *biases]

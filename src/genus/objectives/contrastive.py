@@ -7,7 +7,7 @@ step (PCD, Younes 1989; Tieleman 2008).
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from genus.engine import Batch, Known, Remembers, State, Traceable, distributed
 from genus.engine.counts import check_count
 from genus.objectives.centred import centred_slopes, newest, none_seen, shares
-from genus.objectives.resting import Resting, is_whole
+from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
 from genus.objectives.sparsity import Sparsity
 
@@ -81,16 +81,15 @@ class Phases(NamedTuple):
     """What the data and the chains have come to in one step.
 
     Attributes:
-        both: the visible units of data and then of chains, in the precision of products where
-            that holds them as they are.
+        both: the visible units of data and then of chains.
         num_data: how many rows are data.
-        activations: what the rows send to the hidden units, in one part or several.
+        activation: what the rows send to the hidden units.
         info: what else is to be reported.
     """
 
     both: Tensor
     num_data: int
-    activations: Sequence[Tensor]
+    activation: Tensor
     info: Mapping[str, Tensor] = MappingProxyType({})
 
 
@@ -166,24 +165,22 @@ class Contrast(Traceable, Remembers):
         self, model: Bipartite, phases: Phases, dtype: torch.dtype
     ) -> tuple[Tensor, list[tuple[nn.Parameter, Tensor]]]:
         """Mean F of the data less mean F of the chains, with products in this precision."""
-        seen, (rows, num_data, activations, _) = model.visible_units, phases
-        both = rows.to(model.visible_bias.dtype)
+        both, num_data, activation, _ = phases
         share = shares(num_data, len(both) - num_data, both)
-        found = [model.hidden_units.mean_and_log_partition(part) for part in activations]
-        hidden, partition = (_joined(parts) for parts in zip(*found, strict=True))
-        gap = torch.dot(share, partition - seen.energy(both, model.visible_bias))
+        hidden, partition = model.hidden_units.mean_and_log_partition(activation)
+        energy = model.visible_units.energy(both, model.visible_bias)
+        gap = torch.dot(share, partition - energy)
         gap = unless_runaway(gap, self.log_states)
-        visible = seen.statistic(both)
+        visible = model.visible_units.statistic(both)
         self._slide(visible[:num_data], hidden[:num_data], share[:num_data])
         if self.sparsity:
             excess = self.sparsity.cost * (self.hidden_rate - self.sparsity.target)
             hidden = hidden.clone()
             hidden[:num_data] -= excess
         offsets = (self.visible_offset, self.hidden_offset)
-        whole = seen.statistic(rows) if is_whole(seen) else None
-        slopes = centred_slopes((visible, hidden), offsets, share, dtype, whole=whole)
+        slopes = centred_slopes((visible, hidden), offsets, share, dtype)
         parameters = [model.weights, model.visible_bias, model.hidden_bias]
-        width = seen.log_variance
+        width = model.visible_units.log_variance
         if width is not None:
             slopes = self._with_width(model, (both, visible, hidden), share, slopes, width)
             parameters.append(width)
@@ -244,11 +241,6 @@ class Contrast(Traceable, Remembers):
             setattr(self, name, state[name].to(getattr(self, name)))
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """All rows; a single part is not copied."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
-
-
 class ContrastiveDivergence(Contrast):
     """CD-k: chains of k Gibbs steps that begin at the data.
 
@@ -270,19 +262,14 @@ class ContrastiveDivergence(Contrast):
 
     def _phases(self, model: Bipartite, still: Resting, data: Tensor) -> Phases:
         seen, caused = model.visible_units, model.hidden_units
-        data = still.rows(seen, data)
         first = still.activation(seen.statistic(data))
-        visible, last = self._step(model, still, caused.draw(first))
+        visible = seen.draw(still.field(caused.draw(first)), inplace=True)
+        last = still.activation(seen.statistic(visible))
         for _ in range(self.k - 1):
-            visible, last = self._step(model, still, caused.draw(last, inplace=True))
-        return Phases(torch.cat([data, visible]), len(data), (first, last))
-
-    @staticmethod
-    def _step(model: Bipartite, still: Resting, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Visible units drawn from hidden ones, and what they send back."""
-        seen = model.visible_units
-        visible = still.rows(seen, seen.draw(still.field(hidden), inplace=True))
-        return visible, still.activation(seen.statistic(visible))
+            hidden = caused.draw(last, inplace=True)
+            visible = seen.draw(still.field(hidden), inplace=True)
+            last = still.activation(seen.statistic(visible))
+        return Phases(torch.cat([data, visible]), len(data), torch.cat([first, last]))
 
 
 class PersistentContrastiveDivergence(Contrast):
@@ -329,10 +316,10 @@ class PersistentContrastiveDivergence(Contrast):
         for _ in range(self.k - 1):
             hidden = caused.draw(still.activation(seen.statistic(visible)), inplace=True)
             visible = seen.draw(still.field(hidden), inplace=True)
-        both = torch.cat([still.rows(seen, data), still.rows(seen, visible)])
+        both = torch.cat([data, visible])
         activation = still.activation(seen.statistic(both))
         self.chains = caused.draw(activation[len(data) :])
-        return Phases(both, len(data), (activation,))
+        return Phases(both, len(data), activation)
 
     def state_dict(self) -> State:
         """The chains and the offsets."""

@@ -103,7 +103,7 @@ class FastPersistentContrastiveDivergence(Contrast):
         activation = still.activation(statistic)
         means = model.hidden_units.mean(activation)
         self._follow(statistic, means, len(data), still.weights.dtype)
-        return Phases(both, len(data), (activation,), {"fast_norm": self.fast_weights.norm()})
+        return Phases(both, len(data), activation, {"fast_norm": self.fast_weights.norm()})
 
     def state_dict(self) -> State:
         """The chains, the offsets and φ."""

@@ -8,10 +8,7 @@ from torch import Tensor, nn
 
 from genus.inference.products import lowered, plus_product
 
-__all__ = ["Resting", "is_whole"]
-
-MOST_WHOLE = 1 << 8
-"""Of the whole numbers, bfloat16 holds all up to here."""
+__all__ = ["Resting"]
 
 
 class Joined(Protocol):
@@ -20,17 +17,6 @@ class Joined(Protocol):
     weights: nn.Parameter
     visible_bias: nn.Parameter
     hidden_bias: nn.Parameter
-
-
-class Countable(Protocol):
-    """Units with so many values, 0, 1, …; None where they are a continuum."""
-
-    num_values: int | None
-
-
-def is_whole(units: Countable) -> bool:
-    """Whether their values are whole numbers that any precision of products holds as they are."""
-    return units.num_values is not None and units.num_values <= MOST_WHOLE + 1
 
 
 @dataclass(frozen=True)
@@ -52,10 +38,6 @@ class Resting:
         """The parameters as they are now."""
         biases = machine.visible_bias.detach(), machine.hidden_bias.detach()
         return cls(lowered(machine.weights), *biases)
-
-    def rows(self, units: Countable, x: Float[Tensor, "batch units"]) -> Tensor:
-        """Units in the precision of W, where it holds them as they are; else unchanged."""
-        return x.to(self.weights.dtype) if is_whole(units) else x
 
     def activation(self, v: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
         """c + v W, for v as the weights multiply it."""

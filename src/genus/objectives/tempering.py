@@ -86,7 +86,7 @@ class TemperedContrastiveDivergence(Contrast):
         both = torch.cat([data, self.chains[:, -1]])
         activation = still.activation(model.visible_units.statistic(both))
         info = {"swap_rate": rates.mean(), "least_swap_rate": rates.min()}
-        return Phases(both, len(data), (activation,), info)
+        return Phases(both, len(data), activation, info)
 
     def state_dict(self) -> State:
         """The chains, the offsets and the rates."""

@@ -181,9 +181,10 @@ def _problem(recipe: Recipe, path: Path, notes: dict[str, Any], *, resume: bool)
 def _prepare(recipe: Recipe, path: Path, notes: dict[str, Any]) -> None:
     """Makes the folder, and writes the model as it begins."""
     path.mkdir(parents=True, exist_ok=True)
-    for kind in ("safetensors", "json"):
-        for leftover in path.glob(f".*.{kind}.*"):
-            leftover.unlink()
+    for name in ("config.json", "model.safetensors", TRAINING):
+        for leftover in path.glob(f".{name}.*"):
+            if leftover.is_file():
+                leftover.unlink()
     if not (path / TRAINING).exists():
         recipe.model.save(path, **notes)
 
