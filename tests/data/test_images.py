@@ -271,8 +271,8 @@ def test_cifar10_from_the_image_archive(shared, monkeypatch):
         member = tar.extractfile("test/ship/0003.jpg")
         image = np.array(Image.open(member).convert("RGB")).transpose(2, 0, 1)
     ship = data.class_names.index("ship")
-    row = int((data.labels("test") == ship).nonzero()[3])
-    assert np.array_equal(data.parts.test.store.x[row].numpy(), image)
+    ships = data.parts.test.store.x[data.labels("test") == ship]
+    assert int((ships == torch.from_numpy(image)).flatten(1).all(1).sum()) == 1
     monkeypatch.setattr("genus.data.cifar10._read_jpeg", None)
     again = genus.data.load("cifar10_jpeg", folder=shared)
     assert torch.equal(again.parts.valid.store.x, data.parts.valid.store.x)
