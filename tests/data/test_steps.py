@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genus.data.augmentation import Flip, Shift
-from genus.data.noise import Addressed, Fresh, Noise, below
+from genus.data.noise import Addressed, Fresh, Noise, bits_of
 from genus.data.steps import Binarise, Dequantise
 from genus.spaces import Binary, Pixels, Real
 
@@ -17,7 +17,7 @@ class Constant(Noise):
         return torch.full((1, k), self.value)
 
     def bits(self, x, top):
-        return below(self.uniform(x[0].numel()), x, top)
+        return bits_of(self.uniform(x[0].numel()), x, top)
 
 
 @pytest.mark.parametrize("levels", [2, 3, 17, 200, 255, 256])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genus.inference.gibbs import bernoulli, hashed
 
-__all__ = ["Addressed", "Fresh", "Noise", "below"]
+__all__ = ["Addressed", "Fresh", "Noise", "bits_of"]
 
 BITS = 24
 
@@ -72,9 +72,9 @@ class Addressed(Noise):
 
     def bits(self, x: Tensor, top: int) -> Tensor:
         """1 where a uniform number in [0, top) is below x."""
-        return below(self.uniform(x[0].numel()).reshape(x.shape), x, top)
+        return bits_of(self.uniform(x[0].numel()).reshape(x.shape), x, top)
 
 
-def below(uniform: Tensor, x: Tensor, top: int) -> Tensor:
+def bits_of(uniform: Tensor, x: Tensor, top: int) -> Tensor:
     """1.0 where top · u < x, else 0.0."""
     return (uniform * top).lt_(x).to(torch.get_default_dtype())
