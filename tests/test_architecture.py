@@ -22,6 +22,7 @@ ROOMS = (
     "distributions",
     "nn",
     "inference",
+    "kernels",
     "objectives",
     "models",
     "data",

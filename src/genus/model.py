@@ -152,8 +152,8 @@ class Model(nn.Module, ABC, metaclass=_RemembersArguments):
             callbacks: watchers.
             device: "auto" takes a GPU where there is one.
             precision: "float32" or "bf16".
-            compiled: fuse each step by ``torch.compile``, for the contrasts of RBMs and of their
-                deep networks; needs a C++ compiler.
+            compiled: compile each step, for the contrasts of RBMs and of their deep networks;
+                needs a C++ compiler.
 
         Raises:
             ValueError: where the data do not lie in the model's space, or the steps cannot be

@@ -49,7 +49,7 @@ LAYERS = {
 def data_of(layer, n=6):
     torch.manual_seed(3)
     u = torch.randn(n, layer.num_units).double()
-    if layer.has_transpose:
+    if layer.binary:
         u = (u > 0.3).double()
     return Batch(u, torch.arange(n) % 2 if layer.num_labels else None)
 

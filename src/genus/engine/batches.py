@@ -87,8 +87,8 @@ class Source(ABC):
         order = torch.randperm(self.num_examples, generator=order_generator)
         order = order.to(self._index_device)
         count = -(-self.num_examples // size) if whole else self.num_examples // size
-        chunks = (order[i * size : (i + 1) * size][rank::world] for i in range(skip, count))
-        return self._batches(chunks)
+        chunks = order.split(size)[skip:count]
+        return self._batches(chunk[rank::world] if world > 1 else chunk for chunk in chunks)
 
     @final
     def in_order(self, batch_size: int) -> Iterator[Batch]:

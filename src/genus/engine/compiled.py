@@ -13,7 +13,15 @@ import torch
 
 from genus.engine import distributed
 
-__all__ = ["Compiles", "check_compiled", "check_compiler", "compile_steps", "fused", "refusal"]
+__all__ = [
+    "Compiles",
+    "check_compiled",
+    "check_compiler",
+    "compile_steps",
+    "compiler",
+    "fused",
+    "refusal",
+]
 
 DO_WITHOUT = "leave compiled steps (--compiled) out"
 MOST_LETTERS = 120
@@ -66,7 +74,7 @@ def fused(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
             if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
                 raise
             raise ValueError(
-                f"a step could not be compiled ({_shortened(error)}): see that {_compiler()} "
+                f"a step could not be compiled ({_shortened(error)}): see that {compiler()} "
                 f"works and that Python's headers are installed, or {DO_WITHOUT}"
             ) from error
 
@@ -103,14 +111,14 @@ def check_compiler(device: torch.device) -> None:
     """Raises ValueError where nothing can be compiled: no compiler, or several processes."""
     if distributed.world() > 1:
         raise ValueError(f"compiled steps are for one process: {DO_WITHOUT}, or torchrun")
-    if device.type == "cpu" and shutil.which(_compiler()) is None:
+    if device.type == "cpu" and shutil.which(compiler()) is None:
         raise ValueError(
-            f"compiled steps need a C++ compiler, and there is no {_compiler()} here: install one, "
+            f"compiled steps need a C++ compiler, and there is no {compiler()} here: install one, "
             f"name another in the variable CXX, or {DO_WITHOUT}"
         )
 
 
-def _compiler() -> str:
+def compiler() -> str:
     """The command that torch will call."""
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     return os.environ.get("CXX") or usual

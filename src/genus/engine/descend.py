@@ -1,5 +1,7 @@
 """One objective, one optimiser: gradient descent."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,7 @@ from genus.engine.compiled import Compiles, refusal
 from genus.engine.ema import EMA
 from genus.engine.graphs import Graphs
 from genus.engine.known import KnowsGradient, Traceable
-from genus.engine.moves import moves
+from genus.engine.moves import Move, StepsWhole, moves
 from genus.engine.optimisers import Optimiser, schedule_factor
 from genus.engine.remembers import Remembers
 
@@ -89,13 +91,23 @@ class Descend(Algorithm, Compiles):
         how = None if graphs is None else moves(self.settings, self.optimiser)
         if graphs is not None and how is not None:
             set_rate(self.optimiser, self.settings, progress.fraction)
-            info = graphs.moved(self.model, batch, how, self._rate(how[0].parameter))
+            info = self._moved(graphs, batch, how)
         else:
             info = self._with_gradients(batch, graphs)
             update(self.optimiser, self.settings, progress.fraction)
         if self.ema is not None:
             self.ema.update()
         return detached(info)
+
+    def _moved(self, graphs: Graphs, batch: Batch, how: Sequence[Move]) -> Info:
+        """What is reported, after the parameters moved in one compiled piece."""
+        info: Info | None = None
+        if isinstance(self.objective, StepsWhole):
+            rate = self.optimiser.param_groups[0]["lr"]
+            info = self.objective.whole_step(self.model, batch, how, rate)
+        if info is None:
+            info = graphs.moved(self.model, batch, how, self._rate(how[0].parameter))
+        return info
 
     def _with_gradients(self, batch: Batch, graphs: Graphs | None) -> Info:
         """The objective, and the gradient in every parameter."""

@@ -170,7 +170,7 @@ def run(
         device: "auto" takes a GPU where there is one.
         precision: "bf16" runs matrix products in bfloat16 with float32 parameters; "auto" does
             so where the hardware is made for it.
-        compiled: fuse each step by ``torch.compile``, where the algorithm can.
+        compiled: take each step by a kernel or by ``torch.compile``, where the algorithm can.
         resume: a file that :meth:`Run.save` wrote.
 
     Returns:

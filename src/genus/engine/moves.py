@@ -1,14 +1,17 @@
 """The update of SGD, written out so that a compiler can fuse it with the step that leads to it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from genus.engine.algorithm import Info
+from genus.engine.batches import Batch
+from genus.engine.known import Traceable
 from genus.engine.optimisers import Optimiser
 
-__all__ = ["Move", "move", "moves"]
+__all__ = ["Move", "StepsWhole", "move", "moves"]
 
 
 class Move(NamedTuple):
@@ -25,6 +28,18 @@ class Move(NamedTuple):
     velocity: Tensor | None
     momentum: float
     decay: float
+
+
+class StepsWhole(Traceable):
+    """An objective that may have a kernel for a whole step, the update included."""
+
+    def whole_step(self, model: Any, batch: Batch, how: Sequence[Move], rate: float) -> Info | None:
+        """Moves the parameters, as :func:`move` would along its slopes.
+
+        Returns:
+            What it reports; None, with nothing done, where it has no kernel for such a step.
+        """
+        return None
 
 
 def moves(settings: Optimiser, optimiser: torch.optim.Optimizer) -> list[Move] | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genus.inference.products import product
 
-__all__ = ["SLIDE", "centred_slopes", "newest", "none_seen", "shares"]
+__all__ = ["SLIDE", "centred_slopes", "newest", "newest_value", "none_seen", "shares"]
 
 SLIDE = 0.01
 """The memory of a hundred batches: long against their noise, short against learning."""
@@ -24,6 +24,11 @@ def newest(num_seen: Int64[Tensor, ""], like: Tensor) -> Float[Tensor, ""]:
         like: of the dtype of the offset.
     """
     return (num_seen + 1).to(like.dtype).reciprocal_().clamp_min_(SLIDE)
+
+
+def newest_value(num_seen: Int64[Tensor, ""]) -> float:
+    """The same as a number."""
+    return max(1.0 / (int(num_seen) + 1), SLIDE)
 
 
 def none_seen(like: Tensor) -> Int64[Tensor, ""]:

@@ -7,19 +7,21 @@ step (PCD, Younes 1989; Tieleman 2008).
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from genus.engine import Batch, Known, Remembers, State, Traceable, distributed
+from genus.engine import Batch, Info, Known, Remembers, State, distributed
 from genus.engine.counts import check_count
-from genus.objectives.centred import centred_slopes, newest, none_seen, shares
+from genus.engine.moves import Move, StepsWhole
+from genus.objectives.centred import centred_slopes, newest, newest_value, none_seen, shares
 from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
 from genus.objectives.sparsity import Sparsity
+from genus.objectives.whole_steps import Kernels, Taken, Walk
 
 __all__ = ["Bipartite", "ContrastiveDivergence", "PersistentContrastiveDivergence"]
 
@@ -30,9 +32,11 @@ class Side(Protocol):
     Attributes:
         num_values: how many values a unit may take; None where they are a continuum.
         log_variance: of Gaussian units that learn it, else None.
+        logistic: whether a unit is 1 with probability σ(field), and else 0.
     """
 
     num_values: int | None
+    logistic: bool
     log_variance: nn.Parameter | None
 
     def width(self, num_units: int) -> int:
@@ -93,7 +97,7 @@ class Phases(NamedTuple):
     info: Mapping[str, Tensor] = MappingProxyType({})
 
 
-class Contrast(Traceable, Remembers):
+class Contrast(StepsWhole, Remembers):
     """What CD and PCD share: the gap in free energy, and its gradient in centred coordinates.
 
     With offsets μ and λ, slow averages of the visible and hidden units over the data, the
@@ -142,6 +146,8 @@ class Contrast(Traceable, Remembers):
         self.hidden_offset = model.hidden_units.mean(model.hidden_bias).clone()
         self.hidden_rate = self.hidden_offset.clone()
         self.num_seen = none_seen(self.hidden_offset)
+        self._kernels = Kernels()
+        self._logistic = units.logistic and model.hidden_units.logistic
         if not self.centred:
             self.visible_offset.zero_()
             self.hidden_offset.zero_()
@@ -159,6 +165,22 @@ class Contrast(Traceable, Remembers):
             phases = self._phases(model, still, model.states(batch.x))
             gap, slopes = self.contrast(model, phases, still.weights.dtype)
         return Known({"loss": gap, **phases.info}, slopes)
+
+    def _by_kernel(
+        self, model: Any, batch: Batch, how: Sequence[Move], rate: float, chains: Tensor | None
+    ) -> Taken | None:
+        """A step of binary units without sparsity, but for where the chains have come to."""
+        if self.sparsity or not self._logistic:
+            return None
+        num_seen = self.num_seen + 1
+        offsets = (self.visible_offset, self.hidden_offset)
+        share = newest_value(num_seen) if self.centred else 0.0
+        walk = Walk(self.k, chains, offsets, share, self.log_states)
+        found = self._kernels.step(model, model.states(batch.x), how, rate, walk)
+        if found is not None:
+            self.num_seen = num_seen
+            self.visible_offset, self.hidden_offset = found.offsets
+        return found
 
     @torch.no_grad()
     def contrast(
@@ -260,6 +282,15 @@ class ContrastiveDivergence(Contrast):
     ) -> None:
         super().__init__(k, centred, sparsity)
 
+    def whole_step(
+        self, model: Bipartite, batch: Batch, how: Sequence[Move], rate: float
+    ) -> Info | None:
+        """By the kernel of binary units."""
+        if type(self) is not ContrastiveDivergence:
+            return None
+        found = self._by_kernel(model, batch, how, rate, None)
+        return None if found is None else found.info
+
     def _phases(self, model: Bipartite, still: Resting, data: Tensor) -> Phases:
         seen, caused = model.visible_units, model.hidden_units
         first = still.activation(seen.statistic(data))
@@ -309,6 +340,18 @@ class PersistentContrastiveDivergence(Contrast):
         visible = model.visible_units.draw(model.visible_bias.expand(self.num_chains, -1))
         hidden = model.hidden_units.draw(model.activation(visible), inplace=True)
         self.chains = distributed.take_rows(hidden)
+
+    def whole_step(
+        self, model: Bipartite, batch: Batch, how: Sequence[Move], rate: float
+    ) -> Info | None:
+        """By the kernel of binary units."""
+        if type(self) is not PersistentContrastiveDivergence:
+            return None
+        found = self._by_kernel(model, batch, how, rate, self.chains)
+        if found is None or found.chains is None:
+            return None
+        self.chains = found.chains
+        return found.info
 
     def _phases(self, model: Bipartite, still: Resting, data: Tensor) -> Phases:
         seen, caused = model.visible_units, model.hidden_units

@@ -9,12 +9,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genus.distributions.bernoulli import mean_and_softplus
-from genus.engine import Batch, Known, Remembers, State, Traceable, distributed
+from genus.engine import Batch, Info, Known, Remembers, State, distributed
 from genus.engine.counts import check_count
+from genus.engine.moves import Move, StepsWhole
 from genus.inference.gibbs import bernoulli
-from genus.objectives.centred import centred_slopes, newest, none_seen, shares
+from genus.objectives.centred import centred_slopes, newest, newest_value, none_seen, shares
 from genus.objectives.resting import Resting
 from genus.objectives.runaway import unless_runaway
+from genus.objectives.whole_steps import Kernels, Walk
 
 __all__ = ["Contrasted", "LayerContrast", "Layered"]
 
@@ -22,11 +24,19 @@ AVERAGES = ("visible_mean", "hidden_mean")
 
 
 class Layered(Protocol):
-    """A visible side and binary hidden units, each side independent given the other."""
+    """A visible side and binary hidden units, each side independent given the other.
+
+    Attributes:
+        logistic: whether each entry of the visible side is 1 with probability σ(field), else 0.
+    """
 
     weights: nn.Parameter
     visible_bias: nn.Parameter
     hidden_bias: nn.Parameter
+
+    @property
+    def logistic(self) -> bool:
+        """See above."""
 
     def joined(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """The visible side: units, and a one-hot label where there is one."""
@@ -57,7 +67,7 @@ class Contrasted(NamedTuple):
     chains: Float[Tensor, "chains visible"]
 
 
-class LayerContrast(Traceable, Remembers):
+class LayerContrast(StepsWhole, Remembers):
     """Mean F of the data less mean F of Gibbs chains (Hinton 2002; Tieleman 2008).
 
     The chains begin at the data, or go on from step to step. The label of a layer that has one
@@ -94,6 +104,7 @@ class LayerContrast(Traceable, Remembers):
         self.visible_mean = model.multiplied(draws).mean(0)
         self.hidden_mean = model.hidden_bias.detach().sigmoid()
         self.num_seen = none_seen(self.hidden_mean)
+        self._kernels = Kernels()
         if self.num_chains is not None:
             chains = bernoulli(model.activation(draws).sigmoid_())
             self.chains = distributed.take_rows(chains)
@@ -151,6 +162,24 @@ class LayerContrast(Traceable, Remembers):
         further = model.further_slopes(both, hidden, -share, offsets, found[0])
         gap = unless_runaway(-torch.dot(share, energy), self.log_states)
         return gap, [*zip(parameters, found, strict=True), *further]
+
+    def whole_step(
+        self, model: Layered, batch: Batch, how: Sequence[Move], rate: float
+    ) -> Info | None:
+        """By the kernel of binary units, where the gradient is centred."""
+        if type(self) is not LayerContrast or not (self.centred and model.logistic):
+            return None
+        chains = None if self.num_chains is None else self.chains
+        averages = (self.visible_mean, self.hidden_mean)
+        walk = Walk(self.k, chains, averages, newest_value(self.num_seen), self.log_states)
+        found = self._kernels.step(model, batch.x.flatten(1), how, rate, walk)
+        if found is None:
+            return None
+        self.num_seen = self.num_seen + 1
+        self.visible_mean, self.hidden_mean = found.offsets
+        if found.chains is not None:
+            self.chains = found.chains
+        return found.info
 
     def known(self, model: Layered, batch: Batch) -> Known:
         """The gap, which says little about the likelihood."""

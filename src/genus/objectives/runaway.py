@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-__all__ = ["unless_runaway"]
+__all__ = ["unless_runaway", "unless_runaway_value"]
 
 MOST_TIMES = 100.0
 
@@ -27,3 +27,8 @@ def unless_runaway(gap: Tensor, log_states: float) -> Tensor:
             variances and weights soon cease to be finite.
     """
     return gap.masked_fill(gap.abs() > MOST_TIMES * log_states, float("inf"))
+
+
+def unless_runaway_value(gap: float, log_states: float) -> float:
+    """The same of a number."""
+    return float("inf") if abs(gap) > MOST_TIMES * log_states else gap

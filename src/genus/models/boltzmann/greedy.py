@@ -101,7 +101,7 @@ def settle(stack: BeliefStack, number: int, mean: Float[Tensor, " hidden"]) -> N
     stack.recognisers[number].copy_(layer.weights)
     units = above.num_units
     above.unit_mean.copy_(mean)
-    if layer.has_transpose and layer.num_units == len(above.hidden_bias):
+    if layer.binary and layer.num_units == len(above.hidden_bias):
         above.weights[:units] = layer.weights.T
         above.visible_bias[:units] = layer.hidden_bias
         above.hidden_bias.copy_(layer.visible_bias)

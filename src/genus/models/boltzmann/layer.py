@@ -34,10 +34,11 @@ class Layer(nn.Module, ABC):
 
     Attributes:
         unit_mean: of u in the data, a slow average: where annealing begins.
-        has_transpose: whether the pair turned upside down is a layer of binary units too.
+        binary: whether a unit of u is 1 with probability σ(its field), else 0; the pair turned
+            upside down is then such a layer too.
     """
 
-    has_transpose = False
+    binary = False
 
     def __init__(self, num_units: int, num_hidden: int, num_labels: int = 0) -> None:
         super().__init__()
@@ -47,6 +48,11 @@ class Layer(nn.Module, ABC):
         self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
         self.register_buffer("unit_mean", torch.full((num_units,), 0.5))
         self.unit_mean: Tensor
+
+    @property
+    def logistic(self) -> bool:
+        """Whether that holds for the whole visible side, which a label unit belongs to."""
+        return self.binary and not self.num_labels
 
     @property
     def unit_weights(self) -> Float[Tensor, "units hidden"]:
@@ -190,7 +196,7 @@ class Layer(nn.Module, ABC):
 class BinaryLayer(Layer):
     """Binary u: E(u, y, h) = −b·u − d_y − c·h − uᵀW h − U_y·h."""
 
-    has_transpose = True
+    binary = True
 
     @property
     def base_bias(self) -> Float[Tensor, " units"]:

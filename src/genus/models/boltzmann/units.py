@@ -33,9 +33,11 @@ class Units(nn.Module, ABC):
     Attributes:
         num_values: how many values a unit may take; None where they are a continuum.
         log_variance: what it learns of its own, if anything.
+        logistic: whether a unit is 1 with probability σ(f), and else 0.
     """
 
     num_values: int | None
+    logistic = False
     log_variance: nn.Parameter | None
 
     def __init__(self) -> None:
@@ -156,6 +158,7 @@ class Bernoulli(Discrete):
     """0 or 1, with p(x = 1 | f) = σ(f) and A(f) = log(1 + eᶠ)."""
 
     num_values = 2
+    logistic = True
 
     def width(self, num_units: int) -> int:
         """One entry each."""
