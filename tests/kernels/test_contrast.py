@@ -103,6 +103,7 @@ CASES = [
     pytest.param(50, 40, 31, 8, 1, {"decay": 0.1}, id="pcd, fewer chains"),
     pytest.param(1, 1, 1, 1, 1, {}, id="smallest"),
     pytest.param(100, 3, 7, 2, 1, {}, id="few hidden"),
+    pytest.param(211, 33, 17, 6, 2, {"momentum": 0.5, "decay": 0.01}, id="odd parts, pcd-2"),
     pytest.param(784, 500, 100, 0, 1, {}, id="many units, cd"),
     pytest.param(500, 333, 99, 100, 2, {"momentum": 0.9}, id="many units, pcd"),
 ]
@@ -183,6 +184,16 @@ def test_batches_of_another_size_and_other_threads_need_no_other_kernel(threads)
         plain.step_by_formulas(data, 1, 0.1, as_it_is)
     for one, other in zip(mine.parameters, plain.parameters, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "chain_width"), [(19, 10), (21, 10), (20, 9)])
+def test_other_widths_are_refused(width, chain_width):
+    mine = Machine(20, 10, 4)
+    before = mine.parameters[0].detach().clone()
+    mine.chains = torch.zeros(4, chain_width)
+    with pytest.raises(ValueError, match=r"weights are \(20, 10\)"):
+        mine.step_by_kernel(BinaryContrast(False), torch.ones(5, width), 1, 0.0)
+    assert torch.equal(mine.parameters[0], before)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -118,6 +118,7 @@ float move(const Moved& p, Size place, float slope, float rate) {
 // ---------------------------------------------------------------------- the step
 
 constexpr Size LINE = 16;   // floats in one line of a cache
+constexpr Size LEAST = 64;  // visible units that are worth a thread, which sends up a sum of its own
 constexpr Size BLOCK = 48;  // rows of ΔW that a thread finds at once
 
 struct Range {
@@ -160,30 +161,28 @@ class Contrast final : public Machine {
  public:
   void step(Step& step) override {
     s = step;
-    prepare(at::get_num_threads());
-    take(draws, s.num_chains);
-    const Draw* draw = draws.data();
+    prepare();
     if (s.fresh) each([&](Own& mine) { pack(mine.units); });
     each([&](Own& mine) { see_data(mine); });
+    if (!s.chains) take(draw, s.num_chains, H);
     each([&](Own& mine) {
       mine.gap -= cause(mine.data) / s.num_data;
       if (s.chains) remember(mine.chains, s.chains);
-      else draw_hidden(mine, *draw, hidden_of(0), nullptr);
+      else draw_hidden(mine, hidden_of(0), nullptr);
     });
-    if (!s.chains) ++draw;
     for (Size left = s.sweeps; left > 0; --left) {
-      each([&](Own& mine) { see_chains(mine, *draw); });
-      ++draw;
       const bool last = left == 1;
+      take(draw, s.num_chains, V);
+      each([&](Own& mine) { see_chains(mine); });
+      if (!last || s.chains) take(draw, s.num_chains, H);
       each([&](Own& mine) {
         const Range rows{s.num_data + mine.chains.begin, s.num_data + mine.chains.end};
         const double softplus = cause(rows);
         if (last) mine.gap += softplus / s.num_chains;
         if (!last || s.chains) {
-          draw_hidden(mine, *draw, hidden_of(s.num_data), last ? s.chains_after : nullptr);
+          draw_hidden(mine, hidden_of(s.num_data), last ? s.chains_after : nullptr);
         }
       });
-      ++draw;
     }
     each([&](Own& mine) { centre_visible(mine), centre_hidden(mine); });
     each([&](Own& mine) { descend(mine); });
@@ -200,27 +199,25 @@ class Contrast final : public Machine {
   std::vector<Word> above;                   // (h − λ) · share: a right factor (rows, H)
   std::vector<float> hidden_change;          // ⟨h⟩: of chains less data
   std::vector<Own> own;
-  std::vector<Draw> draws;                   // in the order of a chain
+  Draw draw;                                 // the present one
 
   template <class Work>
   void each(const Work& work) {
     at::parallel_for(0, own.size(), 1, [&](Size begin, Size end) {
       for (Size thread = begin; thread < end; ++thread) work(own[thread]);
+      at::native::cpublas::brgemm_release(P == Precision::bf16);
     });
   }
 
   float* hidden_of(Size row) { return hidden.data() + row * H; }
 
   // Room for everything; what fills up words stays 0.
-  void prepare(Size threads) {
-    draws.resize(2 * s.sweeps);
-    for (Size i = 0; i < Size(draws.size()); ++i) {
-      draws[i].number = (i % 2 == 0) == (s.chains != nullptr) ? s.visible : s.hidden;
-    }
-    const Size rows = s.num_data + s.num_chains;
-    const bool same = V == s.visible && H == s.hidden && num_rows == rows;
+  void prepare() {
+    const Size most = std::max<Size>(s.visible / LEAST, 1);
+    const Size threads = std::min<Size>(at::get_num_threads(), most);
+    const bool same = V == s.visible && H == s.hidden && num_rows == s.num_data + s.num_chains;
     if (!same || Size(own.size()) != threads || Size(caused.size()) != s.num_chains * H_words) {
-      V = s.visible, H = s.hidden, num_rows = rows;
+      V = s.visible, H = s.hidden, num_rows = s.num_data + s.num_chains;
       make_room(threads);
       s.fresh = 1;
     }
@@ -282,7 +279,7 @@ class Contrast final : public Machine {
   }
 
   // Draws the visible units of all chains.
-  void see_chains(Own& mine, const Draw& draw) {
+  void see_chains(Own& mine) {
     const Size U = mine.units.size(), words = words_for<P>(U), n = s.num_chains;
     const Word* left = P == Precision::bf16 ? across.data() + mine.units.begin * H_words
                                             : weights_of(mine.units.begin);
@@ -312,7 +309,7 @@ class Contrast final : public Machine {
   }
 
   // Draws the hidden units of a thread's chains, and writes them where they are wanted.
-  void draw_hidden(Own& mine, const Draw& draw, const float* means, float* wanted) {
+  void draw_hidden(Own& mine, const float* means, float* wanted) {
     for (Size chain = mine.chains.begin; chain < mine.chains.end; ++chain) {
       float* h = wanted ? wanted + chain * H : mine.drawn.data();
       draw_units(draw, chain, 0, H, means + chain * H, h, mine.room.data());

@@ -102,9 +102,16 @@ class BinaryContrast:
             rate: η.
 
         Raises:
+            ValueError: where shapes do not fit together.
             RuntimeError: where a product fails.
         """
         weights = how[0].parameter
+        rows = (data,) if chains is None else (data, chains)
+        widths = tuple(each.shape[1] for each in rows)
+        if widths != tuple(weights.shape[: len(rows)]):
+            raise ValueError(
+                f"data and chains have {widths} units, weights are {tuple(weights.shape)}"
+            )
         after = None if chains is None else torch.empty_like(chains)
         mu, lam = (offset.clone() for offset in offsets)
         step = self._step

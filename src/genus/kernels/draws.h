@@ -17,28 +17,27 @@ constexpr Size MANY = 1 << 15;
 
 // The random numbers of one draw: all units of one side, for every row.
 struct Draw {
-  Size number;                       // of units
+  Size number = 0;                   // of units
   std::vector<float> shift;          // −(2¹⁵ + s) of each row
   std::vector<std::uint64_t> words;  // 16 bits of each unit, where these are few
-  std::uint64_t key;                 // from which they are hashed, where these are many
+  std::uint64_t key = 0;             // from which they are hashed, where these are many
 };
 
-// Takes what some draws need from torch's generator, which is the only part that is serial.
-inline void take(std::vector<Draw>& draws, Size rows) {
+// Takes what a draw needs from torch's generator, which is its only serial part.
+inline void take(Draw& draw, Size rows, Size number) {
   auto generator = at::detail::getDefaultCPUGenerator();
   const std::lock_guard<std::mutex> lock(generator.mutex());
   auto* source = at::check_generator<at::CPUGeneratorImpl>(generator);
   const auto word = [&] { return source->random64() % ~0ULL + (1ULL << 63); };
-  for (Draw& draw : draws) {
-    draw.shift.resize(rows);
-    for (float& shift : draw.shift) {
-      shift = (source->random() % 256 + 256.0f * MANY) * (-1.0f / 256);
-    }
-    const bool few = rows * draw.number < MANY;
-    draw.words.resize(few ? (rows * draw.number + 3) / 4 : 0);
-    for (std::uint64_t& each : draw.words) each = word();
-    if (!few) draw.key = word();
+  draw.number = number;
+  draw.shift.resize(rows);
+  for (float& shift : draw.shift) {
+    shift = (source->random() % 256 + 256.0f * MANY) * (-1.0f / 256);
   }
+  const bool few = rows * number < MANY;
+  draw.words.resize(few ? (rows * number + 3) / 4 : 0);
+  for (std::uint64_t& each : draw.words) each = word();
+  if (!few) draw.key = word();
 }
 
 // The 16 random bits of some units of a row, from −2¹⁵ on. Source: SplitMix64, Steele, Lea & Flood
