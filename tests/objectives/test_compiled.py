@@ -134,15 +134,16 @@ def test_kernels_end_where_others_do_and_need_no_graph(make, algorithm, num_grap
         torch.testing.assert_close(found[name], parameter, rtol=0.0, atol=2e-6)
 
 
-@pytest.mark.parametrize("broken", ["nan", "runaway"])
-def test_a_kernel_whose_step_diverges_ends_the_run(broken):
-    def stormy(model):
-        with torch.no_grad():
-            model.weights.fill_(float("nan") if broken == "nan" else 1e6)
-        return descend(lambda: ContrastiveDivergence(1))(model)
+@pytest.mark.parametrize("value", [float("nan"), 1e6])
+def test_a_kernel_whose_step_diverges_ends_the_run(value):
+    class Storm(Callback):
+        @torch.no_grad()
+        def after_step(self, run, info):
+            if run.progress.step == 3:
+                run.model.weights.fill_(value)
 
     with pytest.raises(NotFiniteError):
-        learn(rbm, stormy, compiled=True)
+        learn(rbm, descend(lambda: ContrastiveDivergence(1)), compiled=True, callbacks=[Storm()])
 
 
 def test_a_compiled_run_that_is_resumed_equals_one_that_was_not(tmp_path):
