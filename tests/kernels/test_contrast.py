@@ -173,6 +173,24 @@ def test_weights_that_others_wrote_are_taken_up():
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
+@pytest.mark.skipif(not BinaryContrast.serves(True), reason="no such products here")
+def test_other_weights_at_the_same_place_are_taken_up():
+    """As where a model is freed and the next one gets its memory."""
+    data = (torch.rand(20, 30, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    kernel, mine = BinaryContrast(True), Machine(30, 16, 0)
+    mine.step_by_kernel(kernel, data, 1, 0.0)
+    weights = nn.Parameter(mine.parameters[0].data)
+    with torch.no_grad():
+        weights.neg_()
+    assert weights._version == mine.parameters[0]._version
+    mine.parameters[0] = weights
+    fresh = copy.deepcopy(mine)
+    for machine, own in ((mine, kernel), (fresh, BinaryContrast(True))):
+        torch.manual_seed(1)
+        machine.step_by_kernel(own, data, 1, 0.0)
+    assert torch.equal(mine.parameters[0], fresh.parameters[0])
+
+
 def test_batches_of_another_size_and_other_threads_need_no_other_kernel(threads):
     kernel, mine, plain = BinaryContrast(False), Machine(40, 20, 0), Machine(40, 20, 0)
     for step, number in enumerate((10, 3, 10, 17)):
@@ -186,14 +204,56 @@ def test_batches_of_another_size_and_other_threads_need_no_other_kernel(threads)
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("width", "chain_width"), [(19, 10), (21, 10), (20, 9)])
-def test_other_widths_are_refused(width, chain_width):
-    mine = Machine(20, 10, 4)
-    before = mine.parameters[0].detach().clone()
-    mine.chains = torch.zeros(4, chain_width)
-    with pytest.raises(ValueError, match=r"weights are \(20, 10\)"):
-        mine.step_by_kernel(BinaryContrast(False), torch.ones(5, width), 1, 0.0)
-    assert torch.equal(mine.parameters[0], before)
+def half_as_long(tensor):
+    return tensor[: len(tensor) // 2].clone()
+
+
+def narrower(tensor):
+    return tensor[..., :-1].contiguous()
+
+
+def sparse_in_memory(tensor):
+    return tensor.repeat_interleave(2, -1)[..., ::2]
+
+
+@pytest.mark.parametrize("change", [narrower, sparse_in_memory, torch.Tensor.double, half_as_long])
+@pytest.mark.parametrize("place", ["data", "chains", *(f"{n}{i}" for n in "opv" for i in (0, 1))])
+def test_what_does_not_fit_is_left_alone(place, change):
+    """It reads and writes where pointers lead, so that every tensor is looked at first."""
+    mine = Machine(20, 10, 4, momentum=0.5)
+    mine.data = torch.ones(5, 20)
+    lists = {"o": mine.offsets, "p": mine.parameters, "v": mine.velocities}
+    if place[0] in lists:
+        found = lists[place[0]][int(place[1])]
+        lists[place[0]][int(place[1])] = change(found.detach())
+    elif change is half_as_long:
+        setattr(mine, place, getattr(mine, place)[:0])
+    else:
+        setattr(mine, place, change(getattr(mine, place)))
+    before = [p.detach().clone() for p in mine.parameters]
+    kernel = BinaryContrast(False)
+    given = (mine.data, mine.chains, 1, mine.moves, tuple(mine.offsets))
+    assert kernel.step(*given, newest=0.1, rate=RATE) is None
+    assert all(map(torch.equal, mine.parameters, before))
+
+
+@pytest.mark.parametrize("k", [0, -1, 1 << 64])
+def test_sweeps_that_cannot_be_counted_are_left_alone(k):
+    mine = Machine(20, 10, 0)
+    given = (torch.ones(5, 20), None, k, mine.moves, tuple(mine.offsets))
+    assert BinaryContrast(False).step(*given, newest=0.1, rate=RATE) is None
+
+
+def test_a_damaged_file_is_built_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(build, "_compiled", lambda source: b"as good as compiled")
+    path = build._built("contrast")
+    assert build._built("contrast") == path
+    path.write_bytes(b"as good")
+    assert build._built("contrast") == path
+    assert path.read_bytes() == b"as good as compiled"
+    monkeypatch.setattr(build, "_processor", lambda: "another")
+    assert build._built("contrast").name.split("-")[1] != path.name.split("-")[1]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -1,6 +1,8 @@
 """A compiled step draws what it draws uncompiled, and ends where it ends but for rounding."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -9,15 +11,19 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from genus.engine import Budget, Callback, Descend, NotFiniteError, Optimiser, Tensors, run
+from genus.engine import Batch, Budget, Callback, Descend, NotFiniteError, Optimiser, Tensors, run
 from genus.engine.compiled import fused
+from genus.engine.moves import Move
 from genus.inference.gibbs import bernoulli
 from genus.kernels import BinaryContrast, build
 from genus.models import RBM, BoltzmannMachine, DeepBeliefNetwork, DeepBoltzmannMachine
+from genus.models.boltzmann.layer import BinaryLayer
+from genus.models.boltzmann.units import Bernoulli
 from genus.objectives import (
     ContrastiveDivergence,
     DoubledContrast,
     FastPersistentContrastiveDivergence,
+    LayerContrast,
     PersistentContrastiveDivergence,
     PersistentGibbs,
     PersistentLayers,
@@ -132,6 +138,89 @@ def test_kernels_end_where_others_do_and_need_no_graph(make, algorithm, num_grap
     assert counters["stats"]["unique_graphs"] == num_graphs
     for name, parameter in plain.items():
         torch.testing.assert_close(found[name], parameter, rtol=0.0, atol=2e-6)
+
+
+class Cold(PersistentContrastiveDivergence):
+    """One that somebody has changed."""
+
+
+class Stubborn(Bernoulli):
+    """Units that somebody has changed."""
+
+
+def stubborn():
+    model = rbm()
+    model.visible_units = Stubborn()
+    return model
+
+
+def frozen():
+    model = rbm()
+    model.hidden_bias.requires_grad_(False)
+    return model
+
+
+NEVER = [
+    pytest.param(rbm, descend(sparse), "float32", id="sparse"),
+    pytest.param(rbm, descend(lambda: Cold(1, 10)), "float32", id="a class of PCD"),
+    pytest.param(stubborn, descend(lambda: ContrastiveDivergence(1)), "float32", id="units"),
+    pytest.param(frozen, descend(lambda: ContrastiveDivergence(1)), "float32", id="frozen"),
+    pytest.param(
+        lambda: rbm(Categorical((6,), 2)),
+        descend(lambda: ContrastiveDivergence(1)),
+        "float32",
+        id="potts",
+    ),
+    pytest.param(
+        lambda: rbm().double(), descend(lambda: ContrastiveDivergence(1)), "float32", id="double"
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "algorithm", "precision"), NEVER)
+def test_the_kernel_is_not_called_for_what_it_does_not_know(
+    make, algorithm, precision, monkeypatch
+):
+    taken = []
+    step = BinaryContrast.step
+
+    def watched(self, *args, **settings):
+        taken.append(step(self, *args, **settings))
+        return taken[-1]
+
+    monkeypatch.setattr(BinaryContrast, "step", watched)
+    monkeypatch.setattr("genus.engine.graphs.fused", lambda function: function)
+    learn(make, algorithm, precision=precision, compiled=True)
+    assert not any(taken)
+    learn(rbm, descend(lambda: ContrastiveDivergence(1)), compiled=True)
+    assert len(taken) >= 11
+    assert all(taken[-11:])
+
+
+@pytest.mark.parametrize("change", ["labels", "uncentred"])
+def test_layers_with_labels_or_no_centre_are_not_for_the_kernel(change, monkeypatch):
+    monkeypatch.setattr(BinaryContrast, "step", lambda *args, **settings: pytest.fail("called"))
+    layer = BinaryLayer(12, 8, num_labels=3 if change == "labels" else 0)
+    objective = LayerContrast(1, centred=change == "labels")
+    objective.start(layer, 20)
+    labels = torch.zeros(20, dtype=torch.int64) if change == "labels" else None
+    how = [Move(p, None, 0.0, 0.0) for p in layer.parameters()]
+    assert objective.whole_step(layer, Batch(torch.ones(20, 12), labels), how, 0.1) is None
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_the_kernel_is_that_of_the_precision(precision):
+    algorithm = descend(lambda: ContrastiveDivergence(1))(None)
+    learn(rbm, lambda model: algorithm, precision=precision, compiled=True)
+    assert list(algorithm.objective._kernels._kept) == [precision == "bf16"]
+
+
+def test_algorithms_that_have_learnt_can_be_copied():
+    algorithm = descend(lambda: ContrastiveDivergence(1))(None)
+    learn(rbm, lambda model: algorithm, compiled=True)
+    again = copy.deepcopy(algorithm.objective)
+    assert again._kernels._kept == {}
+    assert pickle.loads(pickle.dumps(algorithm.objective)).k == 1
 
 
 @pytest.mark.parametrize("value", [float("nan"), 1e6])

@@ -87,7 +87,7 @@ class Source(ABC):
         order = torch.randperm(self.num_examples, generator=order_generator)
         order = order.to(self._index_device)
         count = -(-self.num_examples // size) if whole else self.num_examples // size
-        chunks = order.split(size)[skip:count]
+        chunks = (order[i * size : (i + 1) * size] for i in range(skip, count))
         return self._batches(chunk[rank::world] if world > 1 else chunk for chunk in chunks)
 
     @final

@@ -1,4 +1,7 @@
-"""Steps that ``torch.compile`` fuses: the same draws, the same results but for rounding."""
+"""Steps that ``torch.compile`` fuses: the same draws, the same results but for rounding.
+
+Those for which there is a kernel, see :mod:`genus.kernels`, never come to it.
+"""
 
 import functools
 import inspect

@@ -1,4 +1,4 @@
-"""Whole steps of learning in C++, for what separate operations spend most of their time between.
+"""Whole steps of learning in C++, where much of the time would pass between operations.
 
 Each says in its own file which Python it stands in for; tests hold the two against each other.
 """

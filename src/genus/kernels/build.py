@@ -2,7 +2,6 @@
 
 import ctypes
 import hashlib
-import os
 import platform
 import shutil
 import subprocess
@@ -14,11 +13,13 @@ from pathlib import Path
 
 import torch
 
+from genus.engine.checkpoint import write_bytes
 from genus.engine.compiled import compiler
 
 __all__ = ["library", "suits"]
 
 HERE = Path(__file__).parent
+TORCH = Path(torch.__file__).parent
 FLAGS = (
     "-O3",
     "-march=native",
@@ -27,6 +28,7 @@ FLAGS = (
     "-shared",
     "-fopenmp",
     "-fno-math-errno",
+    "-fno-strict-aliasing",
     "-fno-trapping-math",
 )
 
@@ -41,7 +43,7 @@ def suits() -> bool:
 def library(name: str) -> ctypes.CDLL | None:
     """What ``name.cpp`` is compiled to; None, and a warning, where that fails.
 
-    It is compiled once for each processor, compiler and version of torch.
+    It is compiled once for each processor, compiler and version of torch. Needs GCC 12 or Clang.
     """
     try:
         return ctypes.CDLL(str(_built(name)))
@@ -49,8 +51,8 @@ def library(name: str) -> ctypes.CDLL | None:
         said = getattr(error, "stderr", None) or str(error)
         (line, *_) = [row for row in said.splitlines() if row.strip()] or ["it said nothing"]
         warnings.warn(
-            f"the kernel {name}.cpp could not be built by {compiler()} ({line.strip()[:200]}); "
-            "torch.compile takes its place, with the same results",
+            f"the kernel {name}.cpp could not be built by {compiler()} or loaded "
+            f"({line.strip()[:200]}); torch.compile takes its place",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -58,28 +60,33 @@ def library(name: str) -> ctypes.CDLL | None:
 
 
 def _built(name: str) -> Path:
+    """The file, whose name ends in the digest of what is in it; a damaged one is made anew."""
     version = _said_by(compiler(), "--version")
     parts = [path.read_bytes() for path in sorted(HERE.glob("*.[ch]*"))]
     parts += [repr((name, FLAGS, torch.__version__, version, _processor())).encode()]
-    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
-    path = _folder() / f"{name}-{key}.so"
-    if not path.exists():
-        _compile(HERE / f"{name}.cpp", path)
+    start = f"{name}-{_digest(b'|'.join(parts))}"
+    folder = _folder()
+    for path in folder.glob(f"{start}-*.so"):
+        if path.stem == f"{start}-{_digest(path.read_bytes())}":
+            return path
+    content = _compiled(HERE / f"{name}.cpp")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{start}-{_digest(content)}.so"
+    write_bytes(path, content)
     return path
 
 
-def _compile(source: Path, path: Path) -> None:
-    """Atomically: several processes may do so at once."""
-    from torch.utils.cpp_extension import include_paths, library_paths
+def _compiled(source: Path) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "made.so"
+        places = (f"-I{TORCH / 'include'}", f"-L{TORCH / 'lib'}")
+        command = (compiler(), *FLAGS, *places, str(source), "-o", str(made))
+        _said_by(*command, "-ltorch_cpu", "-lc10")
+        return made.read_bytes()
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        includes = [f"-I{each}" for each in include_paths()]
-        libraries = [f"-L{each}" for each in library_paths()]
-        said = [*FLAGS, *includes, str(source), "-o", str(made), *libraries]
-        _said_by(compiler(), *said, "-ltorch_cpu", "-lc10")
-        os.replace(made, path)
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:20]
 
 
 def _said_by(*command: str) -> str:

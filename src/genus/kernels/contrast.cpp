@@ -9,117 +9,25 @@
 // those of the data come first.
 
 #include "draws.h"
+#include "rows.h"
+#include "step.h"
 #include "words.h"
 
 #include <ATen/Parallel.h>
 
-#include <cmath>
 #include <exception>
 #include <string>
 
 using namespace genus;
 
-// ---------------------------------------------------------------------- what Python hands over
-
-extern "C" {
-
-// A parameter θ and how it moves: v ← α v + ∇ + λ θ and θ ← θ − η v.
-struct Moved {
-  float* value;
-  float* velocity;  // null without momentum
-  float momentum;
-  float decay;
-};
-
-struct Step {
-  Size num_data;
-  Size num_chains;
-  Size visible;
-  Size hidden;
-  Size sweeps;            // k
-  Size fresh;             // whether the weights are others than the last step left
-  const float* data;      // (num_data, V)
-  const float* chains;    // (num_chains, H): hidden units; null where chains begin at the data
-  float* chains_after;    // the same after k sweeps
-  Moved weights;          // W (V, H)
-  Moved visible_bias;     // b
-  Moved hidden_bias;      // c
-  float* visible_offset;  // μ
-  float* hidden_offset;   // λ
-  float newest;           // the share that this batch gets in both; 0 where they stay
-  float rate;             // η
-  double gap;             // found: mean free energy of the data less that of the chains
-};
-
-}  // extern "C"
-
 namespace {
-
-// ---------------------------------------------------------------------- loops over a row
-
-// e^x to a few units in the last place, without a branch: 2ⁿ times Taylor's polynomial over half
-// an octave to either side of 1.
-inline float exponential(float x) {
-  x = std::min(std::max(x, -87.0f), 88.0f);
-  const float n = std::nearbyint(x * 1.44269504f);
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // log 2 in two parts
-  float sum = 1.0f / 5040;
-  for (const float term : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) {
-    sum = sum * r + term;
-  }
-  const Word bits = bits_of(sum) + (static_cast<Word>(static_cast<std::int32_t>(n)) << 23);
-  std::memcpy(&sum, &bits, sizeof sum);
-  return sum;
-}
-
-// field ← σ(field + bias).
-void means(float* __restrict field, const float* __restrict bias, Size number) {
-  for (Size i = 0; i < number; ++i) field[i] = 1.0f / (1.0f + exponential(-field[i] - bias[i]));
-}
-
-// field ← σ(field); gives Σ log(1 + exp(field)). As each 1 + exp(−|x|) is at most 2, a hundred may
-// be multiplied before their logarithm is taken.
-double means_and_softplus(float* __restrict field, Size number) {
-  double sum = 0.0;
-  for (Size begin = 0; begin < number; begin += 96) {
-    const Size end = std::min(begin + 96, number);
-    float linear = 0.0f, product = 1.0f;
-#pragma omp simd reduction(+ : linear) reduction(* : product)
-    for (Size i = begin; i < end; ++i) {
-      const float x = field[i];
-      const float small = exponential(-std::fabs(x));
-      const float larger = 1.0f / (1.0f + small);
-      field[i] = x < 0.0f ? small * larger : larger;
-      linear += std::max(x, 0.0f);
-      product *= 1.0f + small;
-    }
-    sum += linear + std::log(product);
-  }
-  return sum;
-}
-
-void add_to(float* __restrict sums, const float* __restrict row, Size number) {
-  for (Size i = 0; i < number; ++i) sums[i] += row[i];
-}
-
-float dot(const float* __restrict a, const float* __restrict b, Size number) {
-  float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-  for (Size i = 0; i < number; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-float move(const Moved& p, Size place, float slope, float rate) {
-  float change = slope + p.decay * p.value[place];
-  if (p.velocity) change = p.velocity[place] = p.momentum * p.velocity[place] + change;
-  return p.value[place] -= rate * change;
-}
 
 // ---------------------------------------------------------------------- the step
 
 constexpr Size LINE = 16;   // floats in one line of a cache
-constexpr Size LEAST = 64;  // visible units that are worth a thread, which sends up a sum of its own
-constexpr Size BLOCK = 48;  // rows of ΔW that a thread finds at once
+constexpr Size LEAST = 64;  // visible units that are worth a thread with a sum v W of its own
+constexpr Size MOST = 1 << 26;  // numbers in all those sums, 256 MB
+constexpr Size BLOCK = 48;      // rows of ΔW that a thread finds at once
 
 struct Range {
   Size begin, end;
@@ -191,6 +99,7 @@ class Contrast final : public Machine {
 
  private:
   Step s{};
+  bool sound = false;                        // whether there is room for all
   Size V = 0, H = 0, num_rows = 0;           // of data and chains
   Size H_words = 0, H_wide = 0, row_words = 0;
   std::vector<Word> up, across;              // W as a right and as a left factor (V, H)
@@ -213,11 +122,11 @@ class Contrast final : public Machine {
 
   // Room for everything; what fills up words stays 0.
   void prepare() {
-    const Size most = std::max<Size>(s.visible / LEAST, 1);
-    const Size threads = std::min<Size>(at::get_num_threads(), most);
-    const bool same = V == s.visible && H == s.hidden && num_rows == s.num_data + s.num_chains;
+    const Size rows = s.num_data + s.num_chains;
+    const Size worth = std::min(s.visible / LEAST, MOST / (rows * s.hidden));
+    const Size threads = std::min<Size>(at::get_num_threads(), std::max<Size>(worth, 1));
+    const bool same = V == s.visible && H == s.hidden && num_rows == rows && sound;
     if (!same || Size(own.size()) != threads || Size(caused.size()) != s.num_chains * H_words) {
-      V = s.visible, H = s.hidden, num_rows = s.num_data + s.num_chains;
       make_room(threads);
       s.fresh = 1;
     }
@@ -225,6 +134,8 @@ class Contrast final : public Machine {
   }
 
   void make_room(Size threads) {
+    sound = false;
+    V = s.visible, H = s.hidden, num_rows = s.num_data + s.num_chains;
     H_words = words_for<P>(H), H_wide = H_words * PER_WORD<P>, row_words = words_for<P>(num_rows);
     if (P == Precision::bf16) {
       up.assign(words_for<P>(V) * H_wide, 0);
@@ -251,6 +162,7 @@ class Contrast final : public Machine {
       mine.sums.resize(std::max(U, H)), mine.drawn.resize(H);
       mine.room.resize(std::max(U, H) / 4 + 2);
     }
+    sound = true;
   }
 
   // What a thread's units send up from some rows, of which one has been written to ``seen``.
@@ -345,8 +257,8 @@ class Contrast final : public Machine {
   void centre_visible(Own& mine) {
     const Size U = mine.units.size(), begin = mine.units.begin;
     const auto row_of = [&](Size row) {
-      return row < s.num_data ? s.data + row * V + begin
-                              : mine.visible.data() + (std::min(row, num_rows - 1) - s.num_data) * U;
+      const Size chain = std::min(row, num_rows - 1) - s.num_data;
+      return row < s.num_data ? s.data + row * V + begin : mine.visible.data() + chain * U;
     };
     float* __restrict mu = s.visible_offset + begin;
     double energy = 0.0;
@@ -361,7 +273,8 @@ class Contrast final : public Machine {
     mine.gap += energy / s.num_chains;
     for (Size i = 0; i < U; ++i) change[i] = slide(mu[i], mine.sums[i], change[i]);
     for (Size place = 0; place < row_words; ++place) {
-      const float *v = row_of(place * PER_WORD<P>), *w = row_of(place * PER_WORD<P> + PER_WORD<P> - 1);
+      const Size first = place * PER_WORD<P>, last = first + PER_WORD<P> - 1;
+      const float *v = row_of(first), *w = row_of(last);
       Word* __restrict to = mine.centred.data() + place * U;
       for (Size i = 0; i < U; ++i) to[i] = word<P>(v[i] - mu[i], w[i] - mu[i]);
     }

@@ -16,6 +16,8 @@ from genus.kernels.build import library, suits
 
 __all__ = ["BinaryContrast", "Contrasted"]
 
+MOST_SWEEPS = 1 << 31
+
 
 class _Moved(ctypes.Structure):
     _fields_ = (
@@ -56,8 +58,9 @@ class BinaryContrast:
     """Steps of CD-k or PCD-k with centring and SGD, of one machine on a CPU.
 
     Draws are those of :func:`genus.inference.gibbs.bernoulli`, one after the other, from torch's
-    generator. Between steps it keeps room for its results, and the weights in the order that
-    its products want.
+    generator. Between steps it keeps room for its results and, in bfloat16, the weights as its
+    products want them. It sees that somebody else has written to the weights by their version:
+    what is written through ``.data`` enters the products one step late.
 
     Args:
         bf16: whether products run in bfloat16, summed up in float32.
@@ -89,8 +92,11 @@ class BinaryContrast:
         *,
         newest: float,
         rate: float,
-    ) -> Contrasted:
-        """Moves weights and biases, all float32, contiguous and on a CPU, in place.
+    ) -> Contrasted | None:
+        """Moves weights and biases in place.
+
+        All tensors must be float32, contiguous and on a CPU, and of the shapes that the weights
+        ask for, with a row of data and a chain at least: else nothing is done, and None returned.
 
         Args:
             data: rows of the data.
@@ -102,16 +108,11 @@ class BinaryContrast:
             rate: η.
 
         Raises:
-            ValueError: where shapes do not fit together.
-            RuntimeError: where a product fails.
+            RuntimeError: where a product fails, or memory is too small.
         """
+        if not 0 < k <= MOST_SWEEPS or not _fit(data, chains, how, offsets):
+            return None
         weights = how[0].parameter
-        rows = (data,) if chains is None else (data, chains)
-        widths = tuple(each.shape[1] for each in rows)
-        if widths != tuple(weights.shape[: len(rows)]):
-            raise ValueError(
-                f"data and chains have {widths} units, weights are {tuple(weights.shape)}"
-            )
         after = None if chains is None else torch.empty_like(chains)
         mu, lam = (offset.clone() for offset in offsets)
         step = self._step
@@ -134,6 +135,29 @@ class BinaryContrast:
         torch.autograd.graph.increment_version([move.parameter for move in how])
         self._weights, self._left = weakref.ref(weights), _state(weights)
         return Contrasted(step.gap, (mu, lam), after)
+
+
+def _fit(
+    data: Tensor, chains: Tensor | None, how: Sequence[Move], offsets: Sequence[Tensor]
+) -> bool:
+    """Whether the kernel may read and write all of them where they stand."""
+    shape = visible, hidden = how[0].parameter.shape
+    shapes = (shape, shape[:1], shape[1:])
+    wanted = [(data, (len(data), visible)), *zip(offsets, shapes[1:], strict=True)]
+    if chains is not None:
+        wanted.append((chains, (len(chains), hidden)))
+    for move, each in zip(how, shapes, strict=True):
+        wanted.append((move.parameter, each))
+        if move.velocity is not None:
+            wanted.append((move.velocity, each))
+    return len(wanted[0][0]) > 0 and all(
+        tensor.dtype == torch.float32
+        and tensor.is_cpu
+        and tensor.is_contiguous()
+        and tensor.shape == each
+        and each[0] > 0
+        for tensor, each in wanted
+    )
 
 
 def _place(tensor: Tensor | None) -> int | None:

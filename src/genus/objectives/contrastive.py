@@ -32,12 +32,14 @@ class Side(Protocol):
     Attributes:
         num_values: how many values a unit may take; None where they are a continuum.
         log_variance: of Gaussian units that learn it, else None.
-        logistic: whether a unit is 1 with probability σ(field), and else 0.
     """
 
     num_values: int | None
-    logistic: bool
     log_variance: nn.Parameter | None
+
+    @property
+    def logistic(self) -> bool:
+        """Whether a unit is 1 with probability σ(field), and else 0."""
 
     def width(self, num_units: int) -> int:
         """How many entries so many units have."""
@@ -170,12 +172,13 @@ class Contrast(StepsWhole, Remembers):
         self, model: Any, batch: Batch, how: Sequence[Move], rate: float, chains: Tensor | None
     ) -> Taken | None:
         """A step of binary units without sparsity, but for where the chains have come to."""
-        if self.sparsity or not self._logistic:
+        if self.sparsity or not self._logistic or not self._kernels.serve(model.weights):
             return None
         num_seen = self.num_seen + 1
-        offsets = (self.visible_offset, self.hidden_offset)
         share = newest_value(num_seen) if self.centred else 0.0
-        walk = Walk(self.k, chains, offsets, share, self.log_states)
+        walk = Walk(
+            self.k, chains, (self.visible_offset, self.hidden_offset), share, self.log_states
+        )
         found = self._kernels.step(model, model.states(batch.x), how, rate, walk)
         if found is not None:
             self.num_seen = num_seen

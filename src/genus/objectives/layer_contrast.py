@@ -169,6 +169,8 @@ class LayerContrast(StepsWhole, Remembers):
         """By the kernel of binary units, where the gradient is centred."""
         if type(self) is not LayerContrast or not (self.centred and model.logistic):
             return None
+        if not self._kernels.serve(model.weights):
+            return None
         chains = None if self.num_chains is None else self.chains
         averages = (self.visible_mean, self.hidden_mean)
         walk = Walk(self.k, chains, averages, newest_value(self.num_seen), self.log_states)

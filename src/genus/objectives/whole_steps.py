@@ -56,37 +56,41 @@ class Taken(NamedTuple):
 
 
 class Kernels:
-    """Those of one objective, for each precision of products."""
+    """Those of one objective, for each precision of products; a copy begins without any."""
 
     def __init__(self) -> None:
         self._kept: dict[bool, BinaryContrast] = {}
 
+    def __reduce__(self) -> tuple[type["Kernels"], tuple[()]]:
+        return Kernels, ()
+
+    def serve(self, weights: Tensor) -> bool:
+        """Whether there is one for such weights, in the precision that products have now."""
+        if not weights.is_cpu or weights.dtype != torch.float32:
+            return False
+        bf16 = torch.is_autocast_enabled("cpu")
+        if bf16 and torch.get_autocast_dtype("cpu") != torch.bfloat16:
+            return False
+        if bf16 not in self._kept and BinaryContrast.serves(bf16):
+            self._kept[bf16] = BinaryContrast(bf16)
+        return bf16 in self._kept
+
     def step(
         self, machine: Machine, data: Tensor, how: Sequence[Move], rate: float, walk: Walk
     ) -> Taken | None:
-        """A whole step, the update included; None, with nothing done, where there is no kernel."""
-        kernel = self._get()
+        """A whole step, the update included, where they serve.
+
+        Returns:
+            None, with nothing done, where a parameter stays or a tensor does not fit.
+        """
         parameters = (machine.weights, machine.visible_bias, machine.hidden_bias)
         moves = [move for each in parameters for move in how if move.parameter is each]
-        if kernel is None or len(moves) < len(parameters):
+        if len(moves) < len(parameters):
             return None
         k, chains, offsets, newest, log_states = walk
-        if not (_fits(data) and _fits(parameters[0]) and (chains is None or _fits(chains))):
-            return None
+        kernel = self._kept[torch.is_autocast_enabled("cpu")]
         found = kernel.step(data, chains, k, moves, offsets, newest=newest, rate=rate)
+        if found is None:
+            return None
         gap = unless_runaway_value(found.gap, log_states)
         return Taken({"loss": torch.tensor(gap, dtype=data.dtype)}, found.offsets, found.chains)
-
-    def _get(self) -> BinaryContrast | None:
-        """The one for the precision that products have now, where there is one."""
-        bf16 = torch.is_autocast_enabled("cpu")
-        if bf16 and torch.get_autocast_dtype("cpu") != torch.bfloat16:
-            return None
-        if bf16 not in self._kept and BinaryContrast.serves(bf16):
-            self._kept[bf16] = BinaryContrast(bf16)
-        return self._kept.get(bf16)
-
-
-def _fits(tensor: Tensor) -> bool:
-    """Whether a kernel may read and write it where it stands."""
-    return tensor.dtype == torch.float32 and tensor.is_cpu and tensor.is_contiguous()

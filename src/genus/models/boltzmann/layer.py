@@ -51,8 +51,8 @@ class Layer(nn.Module, ABC):
 
     @property
     def logistic(self) -> bool:
-        """Whether that holds for the whole visible side, which a label unit belongs to."""
-        return self.binary and not self.num_labels
+        """Whether that holds for the whole visible side, and nobody has changed how it is drawn."""
+        return False
 
     @property
     def unit_weights(self) -> Float[Tensor, "units hidden"]:
@@ -197,6 +197,11 @@ class BinaryLayer(Layer):
     """Binary u: E(u, y, h) = −b·u − d_y − c·h − uᵀW h − U_y·h."""
 
     binary = True
+
+    @property
+    def logistic(self) -> bool:
+        """Without a label unit."""
+        return type(self) is BinaryLayer and not self.num_labels
 
     @property
     def base_bias(self) -> Float[Tensor, " units"]:

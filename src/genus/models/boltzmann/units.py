@@ -33,16 +33,19 @@ class Units(nn.Module, ABC):
     Attributes:
         num_values: how many values a unit may take; None where they are a continuum.
         log_variance: what it learns of its own, if anything.
-        logistic: whether a unit is 1 with probability σ(f), and else 0.
     """
 
     num_values: int | None
-    logistic = False
     log_variance: nn.Parameter | None
 
     def __init__(self) -> None:
         super().__init__()
         self.register_parameter("log_variance", None)
+
+    @property
+    def logistic(self) -> bool:
+        """Whether a unit is 1 with probability σ(f), and else 0."""
+        return False
 
     @abstractmethod
     def width(self, num_units: int) -> int:
@@ -158,7 +161,11 @@ class Bernoulli(Discrete):
     """0 or 1, with p(x = 1 | f) = σ(f) and A(f) = log(1 + eᶠ)."""
 
     num_values = 2
-    logistic = True
+
+    @property
+    def logistic(self) -> bool:
+        """Unless somebody has changed them."""
+        return type(self) is Bernoulli
 
     def width(self, num_units: int) -> int:
         """One entry each."""
