@@ -28,7 +28,6 @@ FLAGS = (
     "-shared",
     "-fopenmp",
     "-fno-math-errno",
-    "-fno-strict-aliasing",
     "-fno-trapping-math",
 )
 

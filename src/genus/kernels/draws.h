@@ -13,6 +13,8 @@ namespace genus {
 
 using Size = std::int64_t;
 
+using Level [[gnu::may_alias]] = std::int16_t;  // a quarter of a word of random bits
+
 constexpr Size MANY = 1 << 15;
 
 // The random numbers of one draw: all units of one side, for every row.
@@ -42,7 +44,7 @@ inline void take(Draw& draw, Size rows, Size number) {
 
 // The 16 random bits of some units of a row, from −2¹⁵ on. Source: SplitMix64, Steele, Lea & Flood
 // 2014. There must be room for two words more than the units fill.
-inline const std::int16_t* levels(const Draw& draw, Size first, Size number, std::uint64_t* room) {
+inline const Level* levels(const Draw& draw, Size first, Size number, std::uint64_t* room) {
   const Size begin = first / 4, end = (first + number + 3) / 4;
   if (draw.words.empty()) {
     for (Size place = begin; place < end; ++place) {
@@ -54,13 +56,13 @@ inline const std::int16_t* levels(const Draw& draw, Size first, Size number, std
   } else {
     std::copy(draw.words.begin() + begin, draw.words.begin() + end, room);
   }
-  return reinterpret_cast<const std::int16_t*>(room) + first % 4;
+  return reinterpret_cast<const Level*>(room) + first % 4;
 }
 
 // x = 1 with probability p, for some units of a row from one on; x may be p.
 inline void draw_units(const Draw& draw, Size row, Size begin, Size number, const float* p,
                        float* x, std::uint64_t* room) {
-  const std::int16_t* level = levels(draw, row * draw.number + begin, number, room);
+  const Level* level = levels(draw, row * draw.number + begin, number, room);
   const float shift = draw.shift[row];
   for (Size i = 0; i < number; ++i) x[i] = level[i] < shift + 65536.0f * p[i] ? 1.0f : 0.0f;
 }
