@@ -215,7 +215,7 @@ def test_the_kernel_is_that_of_the_precision(precision):
     assert list(algorithm.objective._kernels._kept) == [precision == "bf16"]
 
 
-def test_algorithms_that_have_learnt_can_be_copied():
+def test_objectives_with_kernels_can_be_copied():
     algorithm = descend(lambda: ContrastiveDivergence(1))(None)
     learn(rbm, lambda model: algorithm, compiled=True)
     again = copy.deepcopy(algorithm.objective)
