@@ -165,7 +165,7 @@ class Contrast final : public Machine {
     sound = true;
   }
 
-  // What a thread's units send up from some rows, of which one has been written to ``seen``.
+  // What a thread's units, in so many rows of ``seen`` from one on, send to the hidden units.
   void send(Own& mine, Size begin, Size number) {
     const Size words = words_for<P>(mine.units.size());
     const Word* right = P == Precision::bf16 ? up.data() + mine.units.begin / 2 * H_wide
